@@ -1,0 +1,112 @@
+//! The host: what a dataflow is assembled on.
+//!
+//! One plan, several hosts: threads, a simulation, another engine's operators. A plan asks its host for sources
+//! and for boundaries; everything between two boundaries is a [`Consumer`] that the host never looks into.
+//!
+//! The four seams between plan and host:
+//!
+//! * the outlets of a stage can be enumerated ([`Consumer::describe`]) before the first item;
+//! * a stage is flushed by its host after each batch ([`Signal::Flush`](crate::control::Signal::Flush));
+//! * sources are driven by the host;
+//! * alignment is the host's: a stage sees `Open(b)`, items of `b` only, `Barrier(b)`.
+
+use crate::bounds::Item;
+use crate::consumer::Consumer;
+use crate::control::Control;
+use crate::describe::{Describe, StepId};
+use crate::error::Error;
+use crate::io::{Io, PartitionId, Source};
+use crate::stream::Stream;
+
+/// How an exchange spreads its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// To the worker that owns the key group of the row's hash.
+    ByHash,
+    /// Batch by batch to every worker in turn.
+    Balanced,
+    /// To the worker whose number is given with the row.
+    ToWorker,
+    /// A copy to every worker. Only the fixed worker 0 may send, so that all see one order.
+    ToAll,
+}
+
+/// The receiving end of a boundary: the first thing of a stage.
+pub trait Inlet<R>: 'static {
+    /// Takes a batch that came in by input `port`, and leaves `rows` empty.
+    fn batch(&mut self, port: usize, rows: &mut Vec<R>);
+    /// Acts on a signal and forwards it.
+    fn control(&mut self, control: &mut Control<'_>);
+    /// Names the steps of the stage.
+    fn describe(&self, to: &mut dyn Describe);
+    /// Whether a batch can be taken now. A stage that is not ready is left alone for a while.
+    fn ready(&self) -> bool {
+        true
+    }
+}
+
+/// The sending end of a boundary. Its type names the row only, never what lies downstream: types do not grow
+/// across a boundary.
+pub trait Outlet<R>: 'static {
+    /// Sends a row. `route` is the hash, or the number of a worker, as the [`Spread`] says; otherwise ignored.
+    fn send(&mut self, route: u64, row: R);
+    /// Acts on a signal. The host carries it over the boundary.
+    fn control(&mut self, control: &mut Control<'_>);
+    /// Names the boundary.
+    fn describe(&self, to: &mut dyn Describe);
+}
+
+/// What a plan may know of the worker that it is assembled on.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerInfo {
+    /// The number of this worker, from 0.
+    pub index: usize,
+    /// The number of workers.
+    pub peers: usize,
+    /// The seed of key hashes, the same on every worker and for the life of a recovery log.
+    pub hash_seed: u64,
+}
+
+/// The partitions of a source or sink and who has them.
+#[derive(Clone, Debug, Default)]
+pub struct Assignment {
+    /// All partitions, sorted.
+    pub partitions: Vec<PartitionId>,
+    /// The worker of each partition.
+    pub workers: Vec<usize>,
+}
+
+/// What a dataflow is assembled on.
+pub trait Host: Sized + 'static {
+    /// What assembly works on.
+    type Cx<'a>;
+    /// The sending end of a boundary.
+    type Outlet<R: 'static>: Outlet<R>;
+
+    /// The worker that is being assembled.
+    fn worker(cx: &Self::Cx<'_>) -> WorkerInfo;
+
+    /// The outside world that its sources and sinks use.
+    fn io(cx: &Self::Cx<'_>) -> Io;
+
+    /// Adds a source and the stage that it feeds.
+    fn source<S: Source, D: Consumer<Stream<S::Item>>>(cx: &mut Self::Cx<'_>, id: StepId, source: S, down: D);
+
+    /// Adds a boundary between workers, and the stage behind it.
+    fn exchange<R: Item, I: Inlet<R>>(cx: &mut Self::Cx<'_>, id: StepId, spread: Spread, inlet: I) -> Self::Outlet<R>;
+
+    /// Adds a boundary with `N` inputs inside one worker, and the stage behind it.
+    fn handoff<R: 'static, I: Inlet<R>, const N: usize>(
+        cx: &mut Self::Cx<'_>,
+        id: StepId,
+        inlet: I,
+    ) -> [Self::Outlet<R>; N];
+
+    /// The partitions of a sink, settled at the start of the run. `list` asks the sink; a host calls it once per
+    /// run and not on every worker.
+    fn sink_partitions(
+        cx: &mut Self::Cx<'_>,
+        id: &StepId,
+        list: &dyn Fn(&Io) -> Result<Vec<PartitionId>, Error>,
+    ) -> Assignment;
+}

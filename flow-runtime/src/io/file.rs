@@ -1,0 +1,172 @@
+//! The one door to the file system. Sources, sinks and the recovery log go through it, so that a simulated disk covers them all.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// A file, read and written by position.
+pub trait File: Send + fmt::Debug {
+    /// Reads at a position; 0 bytes at the end.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn read_at(&mut self, offset: u64, into: &mut [u8]) -> io::Result<usize>;
+    /// Writes all bytes at a position.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// The length in bytes.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn len(&self) -> io::Result<u64>;
+    /// Whether the length is 0.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+    /// Cuts or extends the file.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn set_len(&mut self, length: u64) -> io::Result<()>;
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// What lies at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathKind {
+    /// A file.
+    File,
+    /// A folder.
+    Folder,
+    /// A pipe, a device, ..
+    Other,
+}
+
+/// A file system.
+pub trait Files: Send + Sync + fmt::Debug {
+    /// Opens an existing file for reading.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>>;
+    /// Opens a file for writing and reading, and makes it, with `truncate` empty.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn create(&self, path: &Path, truncate: bool) -> io::Result<Box<dyn File>>;
+    /// What lies at a path.
+    ///
+    /// # Errors
+    /// As the operating system says; `NotFound` when there is nothing.
+    fn kind(&self, path: &Path) -> io::Result<PathKind>;
+    /// The entries of a folder, sorted.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
+    /// Makes a folder and those above it.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn create_folder(&self, folder: &Path) -> io::Result<()>;
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+}
+
+/// The machine's own file system.
+#[derive(Clone, Copy, Debug)]
+pub struct Disk;
+
+#[derive(Debug)]
+struct DiskFile {
+    file: fs::File,
+    /// Where the operating system's cursor stands, to spare a seek.
+    at: u64,
+}
+
+impl DiskFile {
+    fn seek(&mut self, offset: u64) -> io::Result<()> {
+        if self.at != offset {
+            self.at = self.file.seek(SeekFrom::Start(offset))?;
+        }
+        Ok(())
+    }
+}
+
+impl File for DiskFile {
+    fn read_at(&mut self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        self.seek(offset)?;
+        let read = self.file.read(into)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.seek(offset)?;
+        match self.file.write_all(bytes) {
+            Ok(()) => self.at += bytes.len() as u64,
+            Err(error) => {
+                // How much was written is not known.
+                self.at = u64::MAX;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+    fn set_len(&mut self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+impl Files for Disk {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let file = fs::File::open(path)?;
+        if file.metadata()?.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        Ok(Box::new(DiskFile { file, at: 0 }))
+    }
+    fn create(&self, path: &Path, truncate: bool) -> io::Result<Box<dyn File>> {
+        let file = fs::File::options().read(true).write(true).create(true).truncate(truncate).open(path)?;
+        Ok(Box::new(DiskFile { file, at: 0 }))
+    }
+    fn kind(&self, path: &Path) -> io::Result<PathKind> {
+        let meta = fs::metadata(path)?;
+        Ok(if meta.is_file() {
+            PathKind::File
+        } else if meta.is_dir() {
+            PathKind::Folder
+        } else {
+            PathKind::Other
+        })
+    }
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+        entries.sort();
+        Ok(entries)
+    }
+    fn create_folder(&self, folder: &Path) -> io::Result<()> {
+        fs::create_dir_all(folder)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+}

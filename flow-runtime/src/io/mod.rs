@@ -1,0 +1,66 @@
+//! Sources, sinks and the files below them.
+
+pub mod file;
+mod sink;
+mod source;
+
+pub use sink::{Delivery, Encoder, Sink, SinkWriter};
+pub use source::{Poll, PollContext, Reader, Replay, Resume, Source};
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+use crate::io::file::Files;
+
+/// The stable name of a partition of a source or sink: a file's path below the root, a topic's partition.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PartitionId(String);
+
+impl PartitionId {
+    /// The partition of this name.
+    pub fn new(name: impl Into<String>) -> Self {
+        PartitionId(name.into())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PartitionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for PartitionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+/// What a source or sink may use of the outside world. Built-in ones use nothing else, so that a simulated disk
+/// covers them.
+#[derive(Clone, Debug)]
+pub struct Io {
+    files: Arc<dyn Files>,
+}
+
+impl Io {
+    /// The outside world with these files.
+    pub fn new(files: Arc<dyn Files>) -> Self {
+        Io { files }
+    }
+
+    /// The machine's own files.
+    pub fn real() -> Self {
+        Io::new(Arc::new(file::Disk))
+    }
+
+    /// The files.
+    pub fn files(&self) -> &Arc<dyn Files> {
+        &self.files
+    }
+}

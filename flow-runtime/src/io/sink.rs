@@ -1,0 +1,115 @@
+//! What a sink is.
+//!
+//! A sink has two halves. The [`Encoder`] runs on every worker, in the stage that sends, and turns items into blocks.
+//! The [`SinkWriter`] of a partition runs on the one worker that owns the partition and writes blocks in the order of
+//! their epochs: it sees all blocks of an epoch, then [`SinkWriter::seal`].
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::bounds::Item;
+use crate::error::Error;
+use crate::io::{Io, PartitionId, Resume};
+use crate::stream::Token;
+use crate::time::{Barrier, Epoch};
+
+/// Where items go. `S` is the stream it can take: `Stream<T>`, or `Keyed<K, T>`, which arrives as key and item.
+///
+/// A sink is a description: it is cloned to every worker.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot take a `{S}`",
+    label = "this sink does not fit the stream",
+    note = "file sinks take items that implement `serde::Serialize`; a keyed stream arrives as `(key, item)`"
+)]
+pub trait Sink<S: Token>: Clone + Send + 'static {
+    /// What crosses to the worker that owns the partition: a batch of encoded items.
+    type Block: Item + Default;
+    /// What is saved of a partition.
+    type Position: Serialize + DeserializeOwned + Send + 'static;
+    /// Turns items into blocks.
+    type Encoder: Encoder<S, Block = Self::Block>;
+    /// Writes one partition.
+    type Writer: SinkWriter<Block = Self::Block, Position = Self::Position>;
+
+    /// What the sink promises about items that are sent again after a crash.
+    const DELIVERY: Delivery;
+
+    /// The partitions; their number is fixed for the life of a recovery log. Called once per run.
+    ///
+    /// # Errors
+    /// When the target does not exist or cannot be made; the dataflow does not start.
+    fn partitions(&self, io: &Io) -> Result<Vec<PartitionId>, Error>;
+
+    /// An encoder for one worker.
+    fn encoder(&self) -> Self::Encoder;
+
+    /// Opens a partition, empty or as it was at the beginning of the resume epoch.
+    ///
+    /// # Errors
+    /// When it cannot be opened or is not what it was; the dataflow does not start.
+    fn open(&self, io: &Io, partition: &PartitionId, resume: Resume<Self::Position>) -> Result<Self::Writer, Error>;
+}
+
+/// Turns items into blocks, on the worker that has the items.
+pub trait Encoder<S: Token>: 'static {
+    /// A batch of encoded items.
+    type Block;
+
+    /// Appends an item to a block. Answers the size of the block in bytes; a large one is sent at once, others when the batch is
+    /// done.
+    ///
+    /// # Errors
+    /// When the item cannot be encoded; the run ends.
+    fn encode(&mut self, key: &S::Key, item: S::Item, block: &mut Self::Block) -> Result<usize, Error>;
+
+    /// The partition of an item, among `partitions`. By default each worker fills one partition, so that a key's items
+    /// stay in order.
+    fn partition(&self, worker: usize, hash: u64, partitions: usize) -> usize {
+        let _ = hash;
+        worker % partitions
+    }
+}
+
+/// Writes one partition, in order.
+pub trait SinkWriter: 'static {
+    /// A batch of encoded items.
+    type Block;
+    /// What is saved.
+    type Position;
+
+    /// Writes a block. Blocks are batches already: a writer need not gather them further.
+    ///
+    /// # Errors
+    /// When that fails; the run ends.
+    fn write(&mut self, block: Self::Block) -> Result<(), Error>;
+
+    /// All blocks of an epoch have been written: hands them over to the target and gives the position behind them.
+    ///
+    /// # Errors
+    /// When that fails; the epoch is not committed and the run ends.
+    fn seal(&mut self, barrier: Barrier) -> Result<Self::Position, Error>;
+
+    /// All epochs before `epoch` are durable.
+    ///
+    /// # Errors
+    /// When the target refuses; the run ends and the commit is repeated at the next start.
+    fn committed(&mut self, epoch: Epoch) -> Result<(), Error> {
+        let _ = epoch;
+        Ok(())
+    }
+}
+
+/// What a sink promises about items that are sent again after a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Truncated to the position of the resume epoch: exactly once.
+    Rewindable,
+    /// Prepared at the barrier, committed after the commit point: exactly once.
+    Transactional,
+    /// Stored in the epoch before its commit, applied after it together with the epoch's number: exactly once.
+    Outbox,
+    /// Written under a business key with a deterministic value: effectively once.
+    Upsert,
+    /// At least once.
+    AppendOnly,
+}

@@ -1,0 +1,57 @@
+//! Stateful stream dataflows inside your own application.
+//!
+//! **Inside `#[dataflow]` a call wires; everywhere else it calls.**
+
+// The attribute macros name this crate by its own name; so do its own tests.
+extern crate self as flow_runtime;
+
+pub mod bounds;
+pub mod consumer;
+pub mod control;
+pub mod describe;
+mod error;
+mod failure;
+pub mod graph;
+pub mod host;
+pub mod io;
+pub mod operator;
+pub mod plan;
+mod run;
+pub mod state;
+pub mod steps;
+pub mod stream;
+pub mod time;
+
+pub use bounds::{Item, Key};
+pub use error::{Error, ErrorKind};
+pub use flow_macros::*;
+pub use run::Dataflow;
+pub use stream::{Broadcast, Keyed, Stream};
+
+/// Everything that a dataflow is written with.
+pub mod prelude {
+    pub use crate::bounds::{Item, Key};
+    pub use crate::steps::*;
+    pub use crate::stream::{Broadcast, Keyed, Stream};
+    pub use crate::Dataflow;
+    pub use flow_macros::*;
+}
+
+/// What the macros name. Not part of the public interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::bounds::{FanOut, Feeds, FeedsKeyed, Param};
+    pub use crate::consumer::{Consumer, Edge, Head, Tee};
+    pub use crate::control::Control;
+    pub use crate::describe::{Describe, StepId, StepInfo};
+    pub use crate::graph::{Edge as GraphEdge, Graph, Kind, Node, Operator, Port};
+    pub use crate::host::Host;
+    pub use crate::operator::{
+        FilterFn, FilterPlan, Held, StatefulFn, StatefulPlan, StepFn, StepPlan,
+    };
+    pub use crate::plan::*;
+    pub use crate::state::{Field, LoadError, Saved, Schema, State, Variant, load_foreign, save_foreign};
+    pub use crate::steps::{Branch, Feed, SourceFlow};
+    pub use crate::stream::{ConfigArg, Slot, Token};
+    pub use crate::Dataflow;
+}

@@ -1,0 +1,5 @@
+//! Running a dataflow.
+
+mod dataflow;
+
+pub use dataflow::Dataflow;

@@ -1,0 +1,11 @@
+//! State: what is kept per key, how it is saved, where it lies.
+
+mod hash;
+mod saved;
+mod schema;
+mod table;
+
+pub use hash::{GROUPS, KeyHasher, group_of, worker_of};
+pub use saved::{LoadError, Saved, State, load_foreign, save_foreign};
+pub use schema::{Field, Schema, Variant};
+pub use table::{EntryMut, InItem, Lent, Lookup, Table};

@@ -1,0 +1,88 @@
+//! Schemas: the shape of saved state, as a constant and in words.
+
+use std::fmt;
+
+/// The shape of a saved value. Field and variant names are part of it, Rust paths are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schema {
+    /// A type with an encoding of its own: `u64`, `String`, `bool`, ..
+    Plain(&'static str),
+    /// `Option<T>`.
+    Option(&'static Schema),
+    /// A sequence of any length.
+    List(&'static Schema),
+    /// A sequence of fixed length.
+    Array(&'static Schema, usize),
+    /// A map: key and value.
+    Map(&'static Schema, &'static Schema),
+    /// A tuple.
+    Tuple(&'static [&'static Schema]),
+    /// A struct: its name, its version, its fields in order.
+    Struct(&'static str, u32, &'static [Field]),
+    /// An enum: its name, its version, its variants in order.
+    Enum(&'static str, u32, &'static [Variant]),
+    /// A foreign type, under the name that the author gave its encoding.
+    Foreign(&'static str),
+}
+
+/// A field of a struct or of a variant; tuple fields are called `0`, `1`, ..
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// The field's name.
+    pub name: &'static str,
+    /// The field's shape.
+    pub schema: &'static Schema,
+}
+
+/// A variant of an enum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// The variant's name.
+    pub name: &'static str,
+    /// Its fields.
+    pub fields: &'static [Field],
+}
+
+struct Fields<'a>(&'a [Field]);
+
+impl fmt::Display for Fields<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, field) in self.0.iter().enumerate() {
+            let comma = if n == 0 { " " } else { ", " };
+            write!(f, "{comma}{}: {}", field.name, field.schema)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads like a Rust type: `Count v1 { total: u64 }`.
+impl fmt::Display for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Schema::Plain(name) => f.write_str(name),
+            Schema::Option(some) => write!(f, "Option<{some}>"),
+            Schema::List(element) => write!(f, "[{element}]"),
+            Schema::Array(element, length) => write!(f, "[{element}; {length}]"),
+            Schema::Map(key, value) => write!(f, "{{{key}: {value}}}"),
+            Schema::Tuple(parts) => {
+                f.write_str("(")?;
+                for (n, part) in parts.iter().enumerate() {
+                    write!(f, "{}{part}", if n == 0 { "" } else { ", " })?;
+                }
+                f.write_str(")")
+            }
+            Schema::Struct(name, version, fields) => write!(f, "{name} v{version} {{{} }}", Fields(fields)),
+            Schema::Enum(name, version, variants) => {
+                write!(f, "{name} v{version} <")?;
+                for (n, variant) in variants.iter().enumerate() {
+                    write!(f, "{}{}", if n == 0 { "" } else { " | " }, variant.name)?;
+                    if !variant.fields.is_empty() {
+                        write!(f, " {{{} }}", Fields(variant.fields))?;
+                    }
+                }
+                f.write_str(">")
+            }
+            Schema::Foreign(name) => write!(f, "`{name}`"),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! `branch`: an enum taken apart, by name.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Serialize};
+
+use crate::consumer::{Consumer, Head};
+use crate::control::Control;
+use crate::describe::{Describe, StepId, StepInfo};
+use crate::graph::{Kind, Operator};
+use crate::host::Host;
+use crate::plan::Plan1;
+use crate::stream::Token;
+
+/// `let Decision { allow, deny } = branch(judged);`: an enum with `#[derive(Branch)]` into one stream per variant,
+/// bound by the variants' names in snake case. `Result` (`ok`, `err`) and [`Either`] (`left`, `right`) can be taken apart too.
+#[derive(Debug)]
+pub enum branch {}
+
+impl branch {
+    #[doc(hidden)]
+    pub const OPERATOR: Operator = Operator::of(Kind::Branch);
+    #[doc(hidden)]
+    pub fn __check<U: Token<Item: Branch>>(_: U) {}
+    #[doc(hidden)]
+    #[allow(clippy::type_complexity)] // A wired step is its tokens and its plan.
+    pub fn __wire<U: Token<Item: Branch>>(
+        _: U,
+    ) -> (<U::Item as Branch>::Streams<U>, <U::Item as Branch>::Plan<U>) {
+        (<U::Item as Branch>::streams(), <U::Item as Branch>::plan())
+    }
+}
+
+/// An enum that `branch` can take apart. Implemented by `#[derive(Branch)]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be taken apart by `branch`",
+    label = "not an enum with `#[derive(Branch)]`",
+    note = "put `#[derive(Branch)]` on the definition of `{Self}`"
+)]
+pub trait Branch: Sized + 'static {
+    /// A struct with one stream per variant.
+    type Streams<U: Token<Item = Self>>;
+    /// The plan: its outputs are the streams, in the alphabetical order of their names.
+    type Plan<U: Token<Item = Self>>;
+    /// The streams.
+    fn streams<U: Token<Item = Self>>() -> Self::Streams<U>;
+    /// The plan.
+    fn plan<U: Token<Item = Self>>() -> Self::Plan<U>;
+}
+
+/// One of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Either<A, B> {
+    /// The first.
+    Left(A),
+    /// The second.
+    Right(B),
+}
+
+macro_rules! two_ways {
+    (
+        $(#[$doc:meta])* $streams:ident of $type:ident<$A:ident, $B:ident>;
+        $(#[$first_doc:meta])* $first:ident: $first_ty:ident = $first_variant:ident;
+        $(#[$second_doc:meta])* $second:ident: $second_ty:ident = $second_variant:ident;
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $streams<X, Y> {
+            $(#[$first_doc])*
+            pub $first: X,
+            $(#[$second_doc])*
+            pub $second: Y,
+        }
+
+        impl<X, Y> $streams<X, Y> {
+            /// Every variant must be bound to a name.
+            #[doc(hidden)]
+            pub fn __all_variants(self, $first: X, $second: Y) {
+                let _ = ($first, $second);
+            }
+        }
+
+        impl<$A: 'static, $B: 'static> Branch for $type<$A, $B> {
+            type Streams<U: Token<Item = Self>> = $streams<U::With<$first_ty>, U::With<$second_ty>>;
+            type Plan<U: Token<Item = Self>> = TwoWays<U>;
+            fn streams<U: Token<Item = Self>>() -> Self::Streams<U> {
+                $streams { $first: Token::token(), $second: Token::token() }
+            }
+            fn plan<U: Token<Item = Self>>() -> TwoWays<U> {
+                TwoWays(PhantomData)
+            }
+        }
+
+        impl<$A: 'static, $B: 'static> Apart for $type<$A, $B> {
+            type First = $first_ty;
+            type Second = $second_ty;
+            #[inline(always)]
+            fn apart(self) -> Either<$first_ty, $second_ty> {
+                match self {
+                    $type::$first_variant(item) => Either::Left(item),
+                    $type::$second_variant(item) => Either::Right(item),
+                }
+            }
+        }
+    };
+}
+
+two_ways! {
+    /// The streams of a `Result`.
+    ResultStreams of Result<T, E>;
+    /// The errors.
+    err: E = Err;
+    /// The values.
+    ok: T = Ok;
+}
+two_ways! {
+    /// The streams of an [`Either`].
+    EitherStreams of Either<A, B>;
+    /// The first.
+    left: A = Left;
+    /// The second.
+    right: B = Right;
+}
+
+/// An enum of two variants, in the alphabetical order of their names.
+trait Apart: 'static {
+    type First: 'static;
+    type Second: 'static;
+    fn apart(self) -> Either<Self::First, Self::Second>;
+}
+
+/// The plan for an enum of two variants.
+pub struct TwoWays<U>(PhantomData<fn(U)>);
+
+impl<U> fmt::Debug for TwoWays<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TwoWays")
+    }
+}
+
+#[allow(private_bounds)] // Which enums have two variants is this module's affair.
+impl<H, U, X, Y> Plan1<H, U, (X, Y)> for TwoWays<U>
+where
+    H: Host,
+    U: Token<Item: Apart>,
+    X: Consumer<U::With<<U::Item as Apart>::First>>,
+    Y: Consumer<U::With<<U::Item as Apart>::Second>>,
+{
+    fn assemble(
+        self,
+        _: &mut H::Cx<'_>,
+        id: StepId,
+        (first, second): (X, Y),
+    ) -> (impl Consumer<U> + use<H, U, X, Y>,) {
+        (Ways { id, first, second },)
+    }
+}
+
+struct Ways<X, Y> {
+    id: StepId,
+    first: X,
+    second: Y,
+}
+
+impl<U, X, Y> Consumer<U> for Ways<X, Y>
+where
+    U: Token<Item: Apart>,
+    X: Consumer<U::With<<U::Item as Apart>::First>>,
+    Y: Consumer<U::With<<U::Item as Apart>::Second>>,
+{
+    #[inline(always)]
+    fn push(&mut self, head: Head<'_, U::Key>, item: U::Item) {
+        match item.apart() {
+            Either::Left(item) => self.first.push(head, item),
+            Either::Right(item) => self.second.push(head, item),
+        }
+    }
+    fn control(&mut self, control: &mut Control<'_>) {
+        self.first.control(control);
+        self.second.control(control);
+    }
+    fn describe(&self, to: &mut dyn Describe) {
+        to.step(StepInfo::new(&self.id, Kind::Branch.name()).takes::<U>());
+        self.first.describe(to);
+        self.second.describe(to);
+    }
+}

@@ -1,0 +1,209 @@
+//! `chunk`: items gathered into vectors.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem;
+use std::time::Duration;
+
+use crate::bounds::{Item, Key};
+use crate::consumer::{Consumer, Head};
+use crate::control::{Control, Signal};
+use crate::describe::{Describe, StepId, StepInfo};
+use crate::graph::{Kind, Operator};
+use crate::host::Host;
+use crate::plan::Plan1;
+use crate::state::{Lent, Table};
+use crate::stream::{Keyed, NoKey, Stream, Token};
+use crate::time::Timestamp;
+
+/// `chunk(stream, size, period)`: gathers items into vectors of `size`, or of what has come within `period` of processing time
+/// since a chunk's first item.
+///
+/// A keyed stream is gathered key by key, and the gathered items are the key's state. A plain stream is gathered worker by
+/// worker and has no state: its open chunk is emitted at every barrier.
+///
+/// A size of 0 counts as 1.
+#[derive(Debug)]
+pub enum chunk {}
+
+impl chunk {
+    #[doc(hidden)]
+    pub const OPERATOR: Operator = Operator::of(Kind::Chunk);
+    #[doc(hidden)]
+    pub fn __check<U>(_: U) {}
+    #[doc(hidden)]
+    pub fn __post<U>(_: U) {}
+    #[doc(hidden)]
+    pub fn __wire<U: Token>(_: U, size: usize, period: Duration) -> (U::With<Vec<U::Item>>, ChunkPlan<U>) {
+        (Token::token(), ChunkPlan { size: size.max(1), period, types: PhantomData })
+    }
+}
+
+/// The plan of [`chunk`].
+pub struct ChunkPlan<U> {
+    size: usize,
+    period: Duration,
+    types: PhantomData<fn(U)>,
+}
+
+impl<U> fmt::Debug for ChunkPlan<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChunkPlan").field("size", &self.size).field("period", &self.period).finish()
+    }
+}
+
+impl<H: Host, T: 'static, D: Consumer<Stream<Vec<T>>>> Plan1<H, Stream<T>, (D,)> for ChunkPlan<Stream<T>> {
+    fn assemble(
+        self,
+        _: &mut H::Cx<'_>,
+        id: StepId,
+        (down,): (D,),
+    ) -> (impl Consumer<Stream<T>> + use<H, T, D>,) {
+        (Gather { id, size: self.size, period: self.period, now: Timestamp::MIN, due: None, items: Vec::new(), down },)
+    }
+}
+
+/// Chunks of a plain stream.
+struct Gather<T, D> {
+    id: StepId,
+    size: usize,
+    period: Duration,
+    now: Timestamp,
+    due: Option<Timestamp>,
+    items: Vec<T>,
+    down: D,
+}
+
+impl<T: 'static, D: Consumer<Stream<Vec<T>>>> Gather<T, D> {
+    fn emit(&mut self) {
+        self.due = None;
+        if !self.items.is_empty() {
+            self.down.push(Head::NONE, mem::take(&mut self.items));
+        }
+    }
+}
+
+impl<T: 'static, D: Consumer<Stream<Vec<T>>>> Consumer<Stream<T>> for Gather<T, D> {
+    #[inline]
+    fn push(&mut self, _: Head<'_, NoKey>, item: T) {
+        if self.items.is_empty() {
+            self.due = Some(self.now.after(self.period));
+        }
+        self.items.push(item);
+        if self.items.len() >= self.size {
+            self.emit();
+        }
+    }
+    fn control(&mut self, control: &mut Control<'_>) {
+        self.now = control.now();
+        match control.signal() {
+            Signal::Barrier(_) | Signal::Finish => self.emit(),
+            Signal::Tick | Signal::Flush if self.due.is_some_and(|due| due <= self.now) => self.emit(),
+            _ => {}
+        }
+        if let Some(due) = self.due {
+            control.wake_at(due);
+        }
+        self.down.control(control);
+    }
+    fn describe(&self, to: &mut dyn Describe) {
+        to.step(StepInfo::new(&self.id, Kind::Chunk.name()).takes::<Stream<T>>().emits::<Vec<T>>());
+        self.down.describe(to);
+    }
+}
+
+impl<H, K, T, D> Plan1<H, Keyed<K, T>, (D,)> for ChunkPlan<Keyed<K, T>>
+where
+    H: Host,
+    K: Key,
+    T: Item,
+    D: Consumer<Keyed<K, Vec<T>>>,
+{
+    fn assemble(
+        self,
+        _: &mut H::Cx<'_>,
+        id: StepId,
+        (down,): (D,),
+    ) -> (impl Consumer<Keyed<K, T>> + use<H, K, T, D>,) {
+        (GatherByKey {
+            id,
+            size: self.size,
+            period: self.period,
+            now: Timestamp::MIN,
+            open: Table::new(),
+            due: VecDeque::new(),
+            chunks: 0,
+            down,
+        },)
+    }
+}
+
+/// The open chunk of a key. It has no items where the key is between two chunks.
+struct Open<T> {
+    items: Vec<T>,
+    /// Tells this chunk from the key's earlier ones, which may still stand in the queue of what is due.
+    number: u64,
+}
+
+/// Chunks of a keyed stream.
+struct GatherByKey<K, T, D> {
+    id: StepId,
+    size: usize,
+    period: Duration,
+    now: Timestamp,
+    open: Table<K, Open<T>>,
+    /// Chunks by the time they are due, which is the order of their first items.
+    due: VecDeque<(Timestamp, u64, K, u64)>,
+    chunks: u64,
+    down: D,
+}
+
+impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> GatherByKey<K, T, D> {
+    /// Emits the chunks that are due at `until`.
+    fn fire(&mut self, until: Timestamp) {
+        while let Some((_, hash, key, number)) = self.due.pop_front_if(|due| due.0 <= until) {
+            let Some(open) = self.open.find_mut(hash, &key) else { continue };
+            if open.number == number && !open.items.is_empty() {
+                let items = mem::take(&mut open.items);
+                self.open.forget(hash);
+                self.down.push(Head { hash, key: &key }, items);
+            }
+        }
+    }
+}
+
+impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>> for GatherByKey<K, T, D> {
+    #[inline]
+    fn push(&mut self, head: Head<'_, K>, item: T) {
+        let open = self.open.find_or_insert(head.hash, &Lent(head.key), || Open { items: Vec::new(), number: 0 });
+        if open.state.items.is_empty() {
+            self.chunks += 1;
+            open.state.number = self.chunks;
+            self.due.push_back((self.now.after(self.period), head.hash, head.key.clone(), self.chunks));
+        }
+        open.state.items.push(item);
+        if open.state.items.len() >= self.size {
+            let items = mem::take(&mut open.state.items);
+            self.open.forget(head.hash);
+            self.down.push(head, items);
+        }
+    }
+    fn control(&mut self, control: &mut Control<'_>) {
+        self.now = control.now();
+        match control.signal() {
+            Signal::Tick | Signal::Flush => self.fire(self.now),
+            Signal::Finish => self.fire(Timestamp::MAX),
+            Signal::Barrier(_) => self.open.end_epoch(|open| open.items.is_empty()),
+            _ => {}
+        }
+        if let Some(due) = self.due.front() {
+            control.wake_at(due.0);
+        }
+        self.down.control(control);
+    }
+    fn describe(&self, to: &mut dyn Describe) {
+        to.step(StepInfo::new(&self.id, Kind::Chunk.name()).takes::<Keyed<K, T>>().emits::<Vec<T>>());
+        self.down.describe(to);
+    }
+}

@@ -1,0 +1,140 @@
+//! `dedupe`: the first item of each key.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use crate::bounds::Key;
+use crate::consumer::{Consumer, Head, KeyInItem};
+use crate::control::{Control, Signal};
+use crate::describe::{Describe, StepId, StepInfo};
+use crate::graph::{Kind, Operator};
+use crate::host::Host;
+use crate::plan::Plan1;
+use crate::state::{InItem, Lent, Lookup, Saved, Table};
+use crate::steps::by_function::IsKeyed;
+use crate::stream::{Keyed, Token};
+use crate::time::Timestamp;
+
+/// How long state is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ttl {
+    after: Option<Duration>,
+}
+
+impl Ttl {
+    /// For ever.
+    pub const fn never() -> Ttl {
+        Ttl { after: None }
+    }
+
+    /// For this long by processing time.
+    pub const fn processing_time(after: Duration) -> Ttl {
+        Ttl { after: Some(after) }
+    }
+}
+
+/// `dedupe(keyed, ttl)`: lets the first item of each key pass and drops the others, until the key's time to live is over.
+/// That time runs from the item that passed.
+#[derive(Debug)]
+pub enum dedupe {}
+
+impl dedupe {
+    #[doc(hidden)]
+    pub const OPERATOR: Operator = Operator::of(Kind::Dedupe);
+    #[doc(hidden)]
+    pub fn __check<U: IsKeyed>(_: U) {}
+    #[doc(hidden)]
+    pub fn __post<U>(_: U) {}
+    #[doc(hidden)]
+    pub fn __wire<K: 'static, T: 'static>(_: Keyed<K, T>, ttl: Ttl) -> (Keyed<K, T>, DedupePlan<K, T>) {
+        (Token::token(), DedupePlan { ttl, types: PhantomData })
+    }
+}
+
+/// The plan of [`dedupe`].
+pub struct DedupePlan<K, T> {
+    ttl: Ttl,
+    types: PhantomData<fn(K, T)>,
+}
+
+impl<K, T> fmt::Debug for DedupePlan<K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DedupePlan")
+    }
+}
+
+impl<H: Host, K: Key, T: 'static, D: Consumer<Keyed<K, T>>> Plan1<H, Keyed<K, T>, (D,)> for DedupePlan<K, T> {
+    fn assemble(
+        self,
+        _: &mut H::Cx<'_>,
+        id: StepId,
+        (down,): (D,),
+    ) -> (impl Consumer<Keyed<K, T>> + use<H, K, T, D>,) {
+        (Dedupe { id, ttl: self.ttl, now: Timestamp::MIN, swept: Timestamp::MIN, seen: Table::new(), down },)
+    }
+}
+
+struct Dedupe<K, D> {
+    id: StepId,
+    ttl: Ttl,
+    now: Timestamp,
+    swept: Timestamp,
+    /// When the last item of the key passed.
+    seen: Table<K, Timestamp>,
+    down: D,
+}
+
+impl<K: Key, D> Dedupe<K, D> {
+    #[inline(always)]
+    fn passes(&mut self, hash: u64, key: &impl Lookup<K>) -> bool {
+        let now = self.now;
+        let mut fresh = false;
+        let entry = self.seen.find_or_insert(hash, key, || {
+            fresh = true;
+            now
+        });
+        let passes = fresh || self.ttl.after.is_some_and(|ttl| now.since(*entry.state) >= ttl);
+        if passes {
+            *entry.state = now;
+        }
+        passes
+    }
+
+    /// Forgets keys whose time is over: all at once, but no more often than the time to live.
+    fn sweep(&mut self) {
+        let (Some(ttl), now) = (self.ttl.after, self.now) else { return };
+        if now.since(self.swept) >= ttl {
+            self.swept = now;
+            self.seen.retain(|_, at| now.since(*at) < ttl);
+        }
+    }
+}
+
+impl<K: Key, T: 'static, D: Consumer<Keyed<K, T>>> Consumer<Keyed<K, T>> for Dedupe<K, D> {
+    #[inline(always)]
+    fn push(&mut self, head: Head<'_, K>, item: T) {
+        if self.passes(head.hash, &Lent(head.key)) {
+            self.down.push(head, item);
+        }
+    }
+    #[inline(always)]
+    fn push_key_in_item<X: KeyInItem<Keyed<K, T>>>(&mut self, hash: u64, item: T, extract: &X) {
+        if self.passes(hash, &InItem::<Keyed<K, T>, X>(&item, extract)) {
+            self.down.push_key_in_item(hash, item, extract);
+        }
+    }
+    fn control(&mut self, control: &mut Control<'_>) {
+        self.now = control.now();
+        if let Signal::Barrier(_) = control.signal() {
+            self.sweep();
+            self.seen.end_epoch(|_| false);
+        }
+        self.down.control(control);
+    }
+    fn describe(&self, to: &mut dyn Describe) {
+        let info = StepInfo::new(&self.id, Kind::Dedupe.name()).takes::<Keyed<K, T>>().emits::<T>();
+        to.step(info.keeps(Timestamp::SCHEMA));
+        self.down.describe(to);
+    }
+}

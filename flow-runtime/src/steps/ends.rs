@@ -1,0 +1,356 @@
+//! Where streams begin and end: `source`, `sink`, `discard`, `fail`.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem;
+
+use crate::consumer::{Consumer, Head};
+use crate::control::{Control, Signal};
+use crate::describe::{Describe, StepId, StepInfo};
+use crate::error::{Error, ErrorKind};
+use crate::graph::{Kind, Operator};
+use crate::host::{Assignment, Host, Inlet, Outlet, Spread};
+use crate::io::{Encoder, Io, Resume, Sink, SinkWriter, Source};
+use crate::plan::{FeedPlan, Plan0, Plan1};
+use crate::stream::{Stream, Token};
+
+/// `source(s)`: reads a [`Source`], or wires a sub-flow that has sources of its own.
+#[derive(Debug)]
+pub enum source {}
+
+impl source {
+    #[doc(hidden)]
+    pub const OPERATOR: Operator = Operator::of(Kind::Source);
+    #[doc(hidden)]
+    pub fn __check() {}
+    #[doc(hidden)]
+    pub fn __post<U>(_: U) {}
+    #[doc(hidden)]
+    pub fn __wire<F: Feed>(feed: F) -> (F::Out, FeedStep<F>) {
+        (F::Out::token(), FeedStep(feed))
+    }
+}
+
+/// What `source(..)` takes: a [`Source`], or a sub-flow without inputs.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a source",
+    label = "cannot be read by `source(..)`",
+    note = "sources are `Lines::of(path)`, `Csv::of(path)`, `JsonLines::of(path)`, `from_iter(iterator)`, the receiving end of a channel, a type that implements `Source`, or a sub-flow without inputs"
+)]
+pub trait Feed: 'static {
+    /// The stream that comes out.
+    type Out: Token;
+    #[doc(hidden)]
+    fn assemble<H: Host, D: Consumer<Self::Out>>(self, cx: &mut H::Cx<'_>, id: StepId, down: D);
+}
+
+#[diagnostic::do_not_recommend]
+impl<S: Source> Feed for S {
+    type Out = Stream<S::Item>;
+    fn assemble<H: Host, D: Consumer<Stream<S::Item>>>(self, cx: &mut H::Cx<'_>, id: StepId, down: D) {
+        H::source(cx, id, self, down);
+    }
+}
+
+/// A sub-flow without inputs, as its function returns it.
+#[derive(Clone, Debug)]
+#[must_use = "a sub-flow does nothing until it is wired by `source(..)`"]
+pub struct SourceFlow<P>(pub P);
+
+impl<P: FeedPlan> Feed for SourceFlow<P> {
+    type Out = P::Out;
+    fn assemble<H: Host, D: Consumer<P::Out>>(self, cx: &mut H::Cx<'_>, id: StepId, down: D) {
+        self.0.assemble::<H, D>(cx, id, down);
+    }
+}
+
+/// The plan of [`source`].
+#[derive(Debug)]
+pub struct FeedStep<F>(F);
+
+impl<H: Host, F: Feed, D: Consumer<F::Out>> Plan0<H, (D,)> for FeedStep<F> {
+    fn assemble(self, cx: &mut H::Cx<'_>, id: StepId, (down,): (D,)) {
+        self.0.assemble::<H, D>(cx, id, down);
+    }
+}
+
+/// `sink(stream, s)`: writes a stream to a [`Sink`].
+#[derive(Debug)]
+pub enum sink {}
+
+impl sink {
+    #[doc(hidden)]
+    pub const OPERATOR: Operator = Operator::of(Kind::Sink);
+    #[doc(hidden)]
+    pub fn __check<U>(_: U) {}
+    #[doc(hidden)]
+    pub fn __wire<U: Token, S: Sink<U>>(_: U, sink: S) -> ((), SinkPlan<U, S>) {
+        ((), SinkPlan { sink, types: PhantomData })
+    }
+}
+
+/// The plan of [`sink`].
+pub struct SinkPlan<U, S> {
+    sink: S,
+    types: PhantomData<fn(U)>,
+}
+
+impl<U, S> fmt::Debug for SinkPlan<U, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SinkPlan")
+    }
+}
+
+/// What crosses to the owner of a sink's partition.
+type Block<U, S> = (u32, <S as Sink<U>>::Block);
+
+impl<H: Host, U: Token, S: Sink<U>> Plan1<H, U, ()> for SinkPlan<U, S> {
+    #[allow(refining_impl_trait)] // The refinement is the seal.
+    fn assemble(self, cx: &mut H::Cx<'_>, id: StepId, (): ()) -> (Encoding<U, S, H::Outlet<Block<U, S>>>,) {
+        let sink = self.sink;
+        let owners = H::sink_partitions(cx, &id, &|io| sink.partitions(io));
+        let worker = H::worker(cx).index;
+        let encoder = sink.encoder();
+        let partitions = SinkPartitions {
+            id: id.clone(),
+            writers: owners.partitions.iter().map(|_| None).collect(),
+            unopened: Some(sink),
+            worker,
+            owners: owners.clone(),
+            io: H::io(cx),
+            failure: None,
+            stream: PhantomData,
+        };
+        let out = H::exchange(cx, id.clone(), Spread::ToWorker, partitions);
+        let blocks = owners.partitions.iter().map(|_| S::Block::default()).collect();
+        (Encoding { id, worker, encoder, filled: vec![false; owners.partitions.len()], blocks, owners, out, failure: None },)
+    }
+}
+
+/// A block of at least this many bytes is sent without waiting for the end of the batch.
+const BLOCK_BYTES: usize = 64 * 1024;
+
+/// The half of a sink that runs where the items are.
+pub struct Encoding<U: Token, S: Sink<U>, O> {
+    id: StepId,
+    worker: usize,
+    encoder: S::Encoder,
+    /// One block per partition, being filled.
+    blocks: Vec<S::Block>,
+    filled: Vec<bool>,
+    owners: Assignment,
+    out: O,
+    failure: Option<Error>,
+}
+
+impl<U: Token, S: Sink<U>, O> fmt::Debug for Encoding<U, S, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoding").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Encoding<U, S, O> {
+    fn send(&mut self, partition: usize) {
+        self.filled[partition] = false;
+        let block = mem::take(&mut self.blocks[partition]);
+        self.out.send(self.owners.workers[partition] as u64, (partition as u32, block));
+    }
+
+    fn send_all(&mut self) {
+        for partition in 0..self.filled.len() {
+            if self.filled[partition] {
+                self.send(partition);
+            }
+        }
+    }
+}
+
+impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Consumer<U> for Encoding<U, S, O> {
+    #[inline]
+    fn push(&mut self, head: Head<'_, U::Key>, item: U::Item) {
+        if self.failure.is_some() {
+            return;
+        }
+        let partition = match self.blocks.len() {
+            1 => 0,
+            several => self.encoder.partition(self.worker, head.hash, several),
+        };
+        match self.encoder.encode(head.key, item, &mut self.blocks[partition]) {
+            Ok(bytes) => {
+                self.filled[partition] = true;
+                if bytes >= BLOCK_BYTES {
+                    self.send(partition);
+                }
+            }
+            Err(error) => self.failure = Some(error.at_step(&self.id)),
+        }
+    }
+    fn control(&mut self, control: &mut Control<'_>) {
+        if let Some(failure) = self.failure.take() {
+            control.fail(failure);
+        }
+        if let Signal::Flush | Signal::Finish | Signal::Barrier(_) = control.signal() {
+            self.send_all();
+        }
+        self.out.control(control);
+    }
+    fn describe(&self, to: &mut dyn Describe) {
+        to.step(StepInfo::new(&self.id, Kind::Sink.name()).takes::<U>());
+        self.out.describe(to);
+    }
+}
+
+/// The half of a sink that writes, on the workers that own its partitions.
+struct SinkPartitions<U: Token, S: Sink<U>> {
+    id: StepId,
+    worker: usize,
+    owners: Assignment,
+    io: Io,
+    /// The sink, until its partitions are opened at the beginning of the first epoch.
+    unopened: Option<S>,
+    /// One per partition; `None` where another worker owns it.
+    writers: Vec<Option<S::Writer>>,
+    failure: Option<Error>,
+    stream: PhantomData<fn(U)>,
+}
+
+impl<U: Token, S: Sink<U>> SinkPartitions<U, S> {
+    fn open(&mut self, sink: &S) -> Result<(), Error> {
+        for (n, partition) in self.owners.partitions.iter().enumerate() {
+            if self.owners.workers[n] == self.worker {
+                self.writers[n] = Some(sink.open(&self.io, partition, Resume::Fresh)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, signal: Signal) -> Result<(), Error> {
+        if let (Signal::Open { .. }, Some(sink)) = (signal, self.unopened.take_if(|_| matches!(signal, Signal::Open { .. }))) {
+            self.open(&sink)?;
+        }
+        for writer in self.writers.iter_mut().flatten() {
+            match signal {
+                Signal::Barrier(barrier) => drop(writer.seal(barrier)?),
+                Signal::Committed(epoch) => writer.committed(epoch)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<U: Token, S: Sink<U>> Inlet<Block<U, S>> for SinkPartitions<U, S> {
+    fn batch(&mut self, _: usize, rows: &mut Vec<Block<U, S>>) {
+        for (partition, block) in rows.drain(..) {
+            if self.failure.is_some() {
+                continue;
+            }
+            let Some(writer) = self.writers[partition as usize].as_mut() else { continue };
+            if let Err(error) = writer.write(block) {
+                self.failure = Some(error);
+            }
+        }
+    }
+    fn control(&mut self, control: &mut Control<'_>) {
+        let failed = match self.failure.take() {
+            Some(failure) => Err(failure),
+            None => self.act(control.signal()),
+        };
+        if let Err(failure) = failed {
+            control.fail(failure.at_step(&self.id));
+        }
+    }
+    fn describe(&self, to: &mut dyn Describe) {
+        to.step(StepInfo::new(&self.id, "sink partitions"));
+    }
+}
+
+/// `discard(stream, "why")`: drops a stream visibly.
+#[derive(Debug)]
+pub enum discard {}
+
+impl discard {
+    #[doc(hidden)]
+    pub const OPERATOR: Operator = Operator::of(Kind::Discard);
+    #[doc(hidden)]
+    pub fn __check<U>(_: U) {}
+    #[doc(hidden)]
+    pub fn __wire<U: Token>(_: U, reason: &'static str) -> ((), DiscardPlan) {
+        ((), DiscardPlan { reason })
+    }
+}
+
+/// The plan of [`discard`].
+#[derive(Debug)]
+pub struct DiscardPlan {
+    reason: &'static str,
+}
+
+impl<H: Host, U: Token> Plan1<H, U, ()> for DiscardPlan {
+    fn assemble(self, _: &mut H::Cx<'_>, id: StepId, (): ()) -> (impl Consumer<U> + use<H, U>,) {
+        (Discard { id, reason: self.reason },)
+    }
+}
+
+struct Discard {
+    id: StepId,
+    reason: &'static str,
+}
+
+impl<U: Token> Consumer<U> for Discard {
+    #[inline(always)]
+    fn push(&mut self, _: Head<'_, U::Key>, _: U::Item) {}
+    fn control(&mut self, _: &mut Control<'_>) {}
+    fn describe(&self, to: &mut dyn Describe) {
+        let _ = self.reason;
+        to.step(StepInfo::new(&self.id, Kind::Discard.name()).takes::<U>());
+    }
+}
+
+/// `fail(stream)`: ends the run with an error that shows the first item that arrives.
+#[derive(Debug)]
+pub enum fail {}
+
+impl fail {
+    #[doc(hidden)]
+    pub const OPERATOR: Operator = Operator::of(Kind::Fail);
+    #[doc(hidden)]
+    pub fn __check<U>(_: U) {}
+    #[doc(hidden)]
+    pub fn __wire<U: Token<Item: fmt::Debug>>(_: U) -> ((), FailPlan) {
+        ((), FailPlan)
+    }
+}
+
+/// The plan of [`fail`].
+#[derive(Debug)]
+pub struct FailPlan;
+
+impl<H: Host, U: Token<Item: fmt::Debug>> Plan1<H, U, ()> for FailPlan {
+    fn assemble(self, _: &mut H::Cx<'_>, id: StepId, (): ()) -> (impl Consumer<U> + use<H, U>,) {
+        (Fail { id, failure: None },)
+    }
+}
+
+struct Fail {
+    id: StepId,
+    failure: Option<Error>,
+}
+
+impl<U: Token<Item: fmt::Debug>> Consumer<U> for Fail {
+    #[inline]
+    fn push(&mut self, _: Head<'_, U::Key>, item: U::Item) {
+        self.failure.get_or_insert_with(|| {
+            Error::new(ErrorKind::Failed, format!("an item that must not occur has arrived: {item:?}"))
+                .at_step(&self.id)
+        });
+    }
+    fn control(&mut self, control: &mut Control<'_>) {
+        if let Some(failure) = self.failure.take() {
+            control.fail(failure);
+        }
+    }
+    fn describe(&self, to: &mut dyn Describe) {
+        to.step(StepInfo::new(&self.id, Kind::Fail.name()).takes::<U>());
+    }
+}

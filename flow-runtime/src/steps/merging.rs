@@ -1,0 +1,212 @@
+//! `merge` and `connect`: fan-in, within a worker.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::bounds::Key;
+use crate::consumer::{Consumer, Head};
+use crate::control::Control;
+use crate::describe::{Describe, StepId, StepInfo};
+use crate::graph::{Kind, Operator};
+use crate::host::{Host, Inlet, Outlet};
+use crate::plan::{Plan2, Plan3, Plan4, Plan5, Plan6, Plan7, Plan8};
+use crate::steps::{Either, Queued};
+use crate::stream::{Keyed, Token};
+
+/// `merge(a, b, ..)`: two to eight streams of one type into one. Keyed streams stay keyed.
+///
+/// Items of one input stay in order; how the inputs interleave is free.
+#[derive(Debug)]
+pub enum merge {}
+
+/// The plan of [`merge`].
+pub struct MergePlan<S>(PhantomData<fn(S)>);
+
+impl<S> fmt::Debug for MergePlan<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MergePlan")
+    }
+}
+
+impl merge {
+    #[doc(hidden)]
+    pub const OPERATOR: Operator = Operator::of(Kind::Merge);
+    #[doc(hidden)]
+    pub fn __post<U>(_: U) {}
+}
+
+macro_rules! merges {
+    ($($wire:ident $check:ident $plan:ident [$($stream:ident $first:ident $out:ident),*];)*) => {
+        impl merge {$(
+            #[doc(hidden)]
+            pub fn $check<$($stream),*>($(_: $stream),*) {}
+            /// The call with this number of inputs.
+            #[doc(hidden)]
+            #[allow(clippy::too_many_arguments)] // One argument a stream.
+            pub fn $wire<S: Token>($(_: $first),*) -> (S, MergePlan<S>) {
+                (S::token(), MergePlan(PhantomData))
+            }
+        )*}
+        $(
+            impl<H: Host, S: Queued, D: Consumer<S>> $plan<H, $($first,)* (D,)> for MergePlan<S> {
+                #[allow(refining_impl_trait)] // The refinement is the seal.
+                fn assemble(
+                    self,
+                    cx: &mut H::Cx<'_>,
+                    id: StepId,
+                    (down,): (D,),
+                ) -> ($(MergeInput<$first, H::Outlet<S::Row>>,)*) {
+                    let inlet = MergeInlet { id: id.clone(), down, types: PhantomData };
+                    let [$($out),*] = H::handoff(cx, id, inlet);
+                    ($(MergeInput { out: $out, types: PhantomData },)*)
+                }
+            }
+        )*
+    };
+}
+
+merges! {
+    __wire2 __check2 Plan2 [A S a, B S b];
+    __wire3 __check3 Plan3 [A S a, B S b, C S c];
+    __wire4 __check4 Plan4 [A S a, B S b, C S c, E S e];
+    __wire5 __check5 Plan5 [A S a, B S b, C S c, E S e, F S f];
+    __wire6 __check6 Plan6 [A S a, B S b, C S c, E S e, F S f, G S g];
+    __wire7 __check7 Plan7 [A S a, B S b, C S c, E S e, F S f, G S g, I S i];
+    __wire8 __check8 Plan8 [A S a, B S b, C S c, E S e, F S f, G S g, I S i, J S j];
+}
+
+/// One input of a merge.
+pub struct MergeInput<S, O> {
+    out: O,
+    types: PhantomData<fn(S)>,
+}
+
+impl<S, O> fmt::Debug for MergeInput<S, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("merge input")
+    }
+}
+
+impl<S: Queued, O: Outlet<S::Row>> Consumer<S> for MergeInput<S, O> {
+    #[inline(always)]
+    fn push(&mut self, head: Head<'_, S::Key>, item: S::Item) {
+        self.out.send(0, S::pack(head, item));
+    }
+    fn control(&mut self, control: &mut Control<'_>) {
+        self.out.control(control);
+    }
+    fn describe(&self, to: &mut dyn Describe) {
+        self.out.describe(to);
+    }
+}
+
+struct MergeInlet<S, D> {
+    id: StepId,
+    down: D,
+    types: PhantomData<fn(S)>,
+}
+
+impl<S: Queued, D: Consumer<S>> Inlet<S::Row> for MergeInlet<S, D> {
+    fn batch(&mut self, _: usize, rows: &mut Vec<S::Row>) {
+        for row in rows.drain(..) {
+            S::unpack(row, |head, item| self.down.push(head, item));
+        }
+    }
+    fn control(&mut self, control: &mut Control<'_>) {
+        self.down.control(control);
+    }
+    fn describe(&self, to: &mut dyn Describe) {
+        to.step(StepInfo::new(&self.id, Kind::Merge.name()).takes::<S>().emits::<S::Item>());
+        self.down.describe(to);
+    }
+}
+
+/// `connect(a, b)`: two keyed streams of one key type into one stream of [`Either`]. Two-sided logic stands on it:
+/// a stateful step behind it sees both sides of a key with one state.
+#[derive(Debug)]
+pub enum connect {}
+
+/// The plan of [`connect`].
+pub struct ConnectPlan<K, A, B>(PhantomData<fn(K, A, B)>);
+
+impl<K, A, B> fmt::Debug for ConnectPlan<K, A, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ConnectPlan")
+    }
+}
+
+impl connect {
+    #[doc(hidden)]
+    pub const OPERATOR: Operator = Operator::of(Kind::Connect);
+    #[doc(hidden)]
+    pub fn __check<A: super::by_function::IsKeyed, B: super::by_function::IsKeyed>(_: A, _: B) {}
+    #[doc(hidden)]
+    pub fn __post<U>(_: U) {}
+    #[doc(hidden)]
+    #[allow(clippy::type_complexity)] // A wired step is its tokens and its plan.
+    pub fn __wire<K: 'static, A: 'static, B: 'static>(
+        _: Keyed<K, A>,
+        _: Keyed<K, B>,
+    ) -> (Keyed<K, Either<A, B>>, ConnectPlan<K, A, B>) {
+        (Token::token(), ConnectPlan(PhantomData))
+    }
+}
+
+type EitherRow<K, A, B> = (u64, K, Either<A, B>);
+
+impl<H, K, A, B, D> Plan2<H, Keyed<K, A>, Keyed<K, B>, (D,)> for ConnectPlan<K, A, B>
+where
+    H: Host,
+    K: Key,
+    A: 'static,
+    B: 'static,
+    D: Consumer<Keyed<K, Either<A, B>>>,
+{
+    #[allow(refining_impl_trait)] // The refinement is the seal.
+    fn assemble(
+        self,
+        cx: &mut H::Cx<'_>,
+        id: StepId,
+        (down,): (D,),
+    ) -> (Sided<Left<H::Outlet<EitherRow<K, A, B>>>, A, B>, Sided<Right<H::Outlet<EitherRow<K, A, B>>>, A, B>) {
+        let inlet = MergeInlet::<Keyed<K, Either<A, B>>, D> { id: id.clone(), down, types: PhantomData };
+        let [left, right] = H::handoff(cx, id, inlet);
+        (Sided(Left { out: left }, PhantomData), Sided(Right { out: right }, PhantomData))
+    }
+}
+
+/// One input of a connect, and how its items are wrapped.
+macro_rules! sides {
+    ($($(#[$doc:meta])* $side:ident<$mine:ident>;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $side<O> {
+            out: O,
+        }
+        impl<K: Key, A: 'static, B: 'static, O: Outlet<EitherRow<K, A, B>>> Consumer<Keyed<K, $mine>> for Sided<$side<O>, A, B> {
+            #[inline(always)]
+            fn push(&mut self, head: Head<'_, K>, item: $mine) {
+                self.0.out.send(0, (head.hash, head.key.clone(), Either::$side(item)));
+            }
+            fn control(&mut self, control: &mut Control<'_>) {
+                self.0.out.control(control);
+            }
+            fn describe(&self, to: &mut dyn Describe) {
+                self.0.out.describe(to);
+            }
+        }
+    )*};
+}
+sides! {
+    /// The left input of a connect.
+    Left<A>;
+    /// The right input of a connect.
+    Right<B>;
+}
+/// An input of a connect, with the types of both.
+pub struct Sided<I, A, B>(I, PhantomData<fn(A, B)>);
+impl<I, A, B> fmt::Debug for Sided<I, A, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("connect input")
+    }
+}

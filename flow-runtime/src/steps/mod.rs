@@ -1,0 +1,84 @@
+//! The built-in steps, one a file.
+//!
+//! A built-in step follows the protocol of an annotated function: a type of the step's name with
+//!
+//! * `OPERATOR`: what stands in the const graph;
+//! * `__check(stream, ..)`: the check of the inputs, a call of its own so that it is reported once;
+//! * `__wire(stream, .., config, ..) -> (tokens, plan)`;
+//! * `__post(token, ..)`: what must hold for the outputs, reported at the input that the user wrote.
+
+#![allow(non_camel_case_types)] // A step is written in lower case where it is wired.
+
+mod branching;
+mod broadcasting;
+mod by_function;
+mod chunking;
+mod deduping;
+mod ends;
+mod keying;
+mod merging;
+mod observe;
+mod rebalancing;
+mod reshape;
+
+pub use branching::{Branch, Either, EitherStreams, ResultStreams, branch};
+pub use broadcasting::broadcast;
+pub use by_function::{
+    filter, filter_map, flat_map, map, stateful_filter_map, stateful_flat_map, stateful_map,
+};
+pub use chunking::chunk;
+pub use deduping::{Ttl, dedupe};
+pub use ends::{Feed, SourceFlow, discard, fail, sink, source};
+pub use keying::{key_by, key_by_ref};
+pub use merging::{connect, merge};
+pub use observe::{Seen, inspect};
+pub use rebalancing::rebalance;
+pub use reshape::{entries, into_keyed, values};
+
+use crate::consumer::Head;
+use crate::bounds::Key;
+use crate::stream::{Keyed, NoKey, Stream, Token};
+
+/// A stream whose items can wait in a queue: the key is stored beside the item.
+pub trait Queued: Token {
+    /// What stands in the queue.
+    type Row: 'static;
+    /// Puts an item into the queue.
+    fn pack(head: Head<'_, Self::Key>, item: Self::Item) -> Self::Row;
+    /// The hash of the key.
+    fn hash(row: &Self::Row) -> u64;
+    /// Takes an item out of the queue.
+    fn unpack(row: Self::Row, push: impl FnOnce(Head<'_, Self::Key>, Self::Item));
+}
+
+impl<T: 'static> Queued for Stream<T> {
+    type Row = T;
+    #[inline(always)]
+    fn pack(_: Head<'_, NoKey>, item: T) -> T {
+        item
+    }
+    #[inline(always)]
+    fn hash(_: &T) -> u64 {
+        0
+    }
+    #[inline(always)]
+    fn unpack(item: T, push: impl FnOnce(Head<'_, NoKey>, T)) {
+        push(Head::NONE, item);
+    }
+}
+
+impl<K: Key, T: 'static> Queued for Keyed<K, T> {
+    type Row = (u64, K, T);
+    #[inline(always)]
+    fn pack(head: Head<'_, K>, item: T) -> Self::Row {
+        (head.hash, head.key.clone(), item)
+    }
+    #[inline(always)]
+    fn hash(row: &Self::Row) -> u64 {
+        row.0
+    }
+    #[inline(always)]
+    fn unpack((hash, key, item): Self::Row, push: impl FnOnce(Head<'_, K>, T)) {
+        push(Head { hash, key: &key }, item);
+    }
+}

@@ -1,0 +1,147 @@
+//! `rebalance`, and the exchange behind `into_keyed`.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::bounds::{Item, Key};
+use crate::consumer::{Consumer, Head};
+use crate::control::Control;
+use crate::describe::{Describe, StepId, StepInfo};
+use crate::graph::{Kind, Operator};
+use crate::host::{Host, Inlet, Outlet, Spread};
+use crate::plan::Plan1;
+use crate::state::KeyHasher;
+use crate::steps::Queued;
+use crate::stream::{Keyed, Stream, Token};
+
+/// `rebalance(stream)`: spreads a stream evenly over all workers, batch by batch. The order between items is given up.
+#[derive(Debug)]
+pub enum rebalance {}
+
+impl rebalance {
+    #[doc(hidden)]
+    pub const OPERATOR: Operator = Operator::of(Kind::Rebalance);
+    #[doc(hidden)]
+    pub fn __check<U>(_: U) {}
+    #[doc(hidden)]
+    pub fn __post<T: Item>(_: Stream<T>) {}
+    #[doc(hidden)]
+    pub fn __wire<T: 'static>(_: Stream<T>) -> (Stream<T>, RebalancePlan<T>) {
+        (Token::token(), RebalancePlan(PhantomData))
+    }
+}
+
+/// The plan of [`rebalance`].
+pub struct RebalancePlan<T>(PhantomData<fn(T)>);
+
+impl<T> fmt::Debug for RebalancePlan<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RebalancePlan")
+    }
+}
+
+impl<H: Host, T: Item, D: Consumer<Stream<T>>> Plan1<H, Stream<T>, (D,)> for RebalancePlan<T> {
+    #[allow(refining_impl_trait)] // The refinement is the seal.
+    fn assemble(self, cx: &mut H::Cx<'_>, id: StepId, (down,): (D,)) -> (Spreading<H::Outlet<T>>,) {
+        let inlet = Arrived { id: id.clone(), kind: Kind::Rebalance, down, types: PhantomData };
+        (Spreading { out: H::exchange(cx, id, Spread::Balanced, inlet) },)
+    }
+}
+
+/// The sending side of a `rebalance`.
+#[derive(Debug)]
+pub struct Spreading<O> {
+    out: O,
+}
+
+impl<T: 'static, O: Outlet<T>> Consumer<Stream<T>> for Spreading<O> {
+    #[inline(always)]
+    fn push(&mut self, _: Head<'_, crate::stream::NoKey>, item: T) {
+        self.out.send(0, item);
+    }
+    fn control(&mut self, control: &mut Control<'_>) {
+        self.out.control(control);
+    }
+    fn describe(&self, to: &mut dyn Describe) {
+        self.out.describe(to);
+    }
+}
+
+/// The receiving side of an exchange whose rows are the stream's own.
+pub(crate) struct Arrived<S, D> {
+    id: StepId,
+    kind: Kind,
+    down: D,
+    types: PhantomData<fn(S)>,
+}
+
+impl<S: Queued, D: Consumer<S>> Inlet<S::Row> for Arrived<S, D> {
+    fn batch(&mut self, _: usize, rows: &mut Vec<S::Row>) {
+        for row in rows.drain(..) {
+            S::unpack(row, |head, item| self.down.push(head, item));
+        }
+    }
+    fn control(&mut self, control: &mut Control<'_>) {
+        self.down.control(control);
+    }
+    fn describe(&self, to: &mut dyn Describe) {
+        to.step(StepInfo::new(&self.id, self.kind.name()).takes::<S>().emits::<S::Item>());
+        self.down.describe(to);
+    }
+}
+
+/// The plan of `into_keyed`.
+pub struct ByKey<U, K, T>(PhantomData<fn(U, K, T)>);
+
+impl<U, K, T> fmt::Debug for ByKey<U, K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ByKey")
+    }
+}
+
+pub(crate) fn into_keyed_plan<U, K, T>() -> ByKey<U, K, T> {
+    ByKey(PhantomData)
+}
+
+impl<H, U, K, T, D> Plan1<H, U, (D,)> for ByKey<U, K, T>
+where
+    H: Host,
+    U: Token<Item = (K, T)>,
+    K: Key,
+    T: Item,
+    D: Consumer<Keyed<K, T>>,
+{
+    #[allow(refining_impl_trait)] // The refinement is the seal.
+    fn assemble(self, cx: &mut H::Cx<'_>, id: StepId, (down,): (D,)) -> (Apart<H::Outlet<(u64, K, T)>>,) {
+        let inlet = Arrived { id: id.clone(), kind: Kind::KeyBy, down, types: PhantomData };
+        let out = H::exchange(cx, id, Spread::ByHash, inlet);
+        (Apart { hasher: KeyHasher::new(H::worker(cx).hash_seed), out },)
+    }
+}
+
+/// The sending side of an `into_keyed`.
+#[derive(Debug)]
+pub struct Apart<O> {
+    hasher: KeyHasher,
+    out: O,
+}
+
+impl<U, K, T, O> Consumer<U> for Apart<O>
+where
+    U: Token<Item = (K, T)>,
+    K: Key,
+    T: Item,
+    O: Outlet<(u64, K, T)>,
+{
+    #[inline(always)]
+    fn push(&mut self, _: Head<'_, U::Key>, (key, item): (K, T)) {
+        let hash = self.hasher.hash(&key);
+        self.out.send(hash, (hash, key, item));
+    }
+    fn control(&mut self, control: &mut Control<'_>) {
+        self.out.control(control);
+    }
+    fn describe(&self, to: &mut dyn Describe) {
+        self.out.describe(to);
+    }
+}

@@ -1,0 +1,119 @@
+//! `into_keyed`, `entries`, `values`: between streams of pairs and keyed streams.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::bounds::{Item, Key};
+use crate::consumer::{Consumer, Head, KeyInItem};
+use crate::control::Control;
+use crate::describe::{Describe, StepId, StepInfo};
+use crate::graph::{Kind, Operator};
+use crate::host::Host;
+use crate::plan::Plan1;
+use crate::steps::by_function::IsKeyed;
+use crate::steps::rebalancing::{ByKey, into_keyed_plan};
+use crate::stream::{Keyed, Stream, Token};
+
+/// `into_keyed(pairs)`: a stream of pairs, partitioned by their first part. An exchange, like `key_by`.
+#[derive(Debug)]
+pub enum into_keyed {}
+
+impl into_keyed {
+    #[doc(hidden)]
+    pub const OPERATOR: Operator = Operator::of(Kind::KeyBy);
+    #[doc(hidden)]
+    pub fn __check<U: FeedsPairs>(_: U) {}
+    #[doc(hidden)]
+    pub fn __post<K: Key, T: Item>(_: Keyed<K, T>) {}
+    #[doc(hidden)]
+    pub fn __wire<U: Token<Item = (K, T)>, K: 'static, T: 'static>(_: U) -> (Keyed<K, T>, ByKey<U, K, T>) {
+        (Token::token(), into_keyed_plan())
+    }
+}
+
+/// A stream of pairs.
+#[diagnostic::on_unimplemented(
+    message = "this step needs a stream of pairs `(key, item)`, but `{Self}` is given",
+    label = "is `{Self}`",
+    note = "put `let keyed = key_by(stream, |item| ..);` instead to compute the key"
+)]
+pub trait FeedsPairs {}
+impl<K, T> FeedsPairs for Stream<(K, T)> {}
+
+macro_rules! reshapes {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident $plan:ident $consumer:ident -> $out:ty, |$key:ident, $item:ident| $body:expr, by ref $by_ref:expr, [$($bound:tt)*];
+    )*) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub enum $name {}
+
+        impl $name {
+            #[doc(hidden)]
+            pub const OPERATOR: Operator = Operator::of(Kind::Reshape);
+            #[doc(hidden)]
+            pub fn __check<U: IsKeyed>(_: U) {}
+            #[doc(hidden)]
+            pub fn __post<U>(_: U) {}
+            #[doc(hidden)]
+            pub fn __wire<K: 'static, T: 'static>(_: Keyed<K, T>) -> (Stream<$out>, $plan<K, T>) {
+                (Token::token(), $plan(PhantomData))
+            }
+        }
+
+        #[doc = concat!("The plan of [`", stringify!($name), "`].")]
+        pub struct $plan<K, T>(PhantomData<fn(K, T)>);
+
+        impl<K, T> fmt::Debug for $plan<K, T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(stringify!($plan))
+            }
+        }
+
+        impl<H: Host, K: $($bound)*, T: 'static, D: Consumer<Stream<$out>>> Plan1<H, Keyed<K, T>, (D,)> for $plan<K, T> {
+            fn assemble(
+                self,
+                _: &mut H::Cx<'_>,
+                id: StepId,
+                (down,): (D,),
+            ) -> (impl Consumer<Keyed<K, T>> + use<H, K, T, D>,) {
+                ($consumer { id, down },)
+            }
+        }
+
+        struct $consumer<D> {
+            id: StepId,
+            down: D,
+        }
+
+        impl<K: $($bound)*, T: 'static, D: Consumer<Stream<$out>>> Consumer<Keyed<K, T>> for $consumer<D> {
+            #[inline(always)]
+            fn push(&mut self, head: Head<'_, K>, $item: T) {
+                let $key = head.key;
+                self.down.push(Head::NONE, $body);
+            }
+            #[inline(always)]
+            fn push_key_in_item<X: KeyInItem<Keyed<K, T>>>(&mut self, _: u64, $item: T, extract: &X) {
+                let by_ref: fn(&X, T) -> $out = $by_ref;
+                self.down.push(Head::NONE, by_ref(extract, $item));
+            }
+            #[inline]
+            fn control(&mut self, control: &mut Control<'_>) {
+                self.down.control(control);
+            }
+            fn describe(&self, to: &mut dyn Describe) {
+                to.step(StepInfo::new(&self.id, stringify!($name)).takes::<Keyed<K, T>>().emits::<$out>());
+                self.down.describe(to);
+            }
+        }
+    )*};
+}
+
+reshapes! {
+    /// `entries(keyed)`: the pairs `(key, item)`, as a plain stream.
+    entries EntriesPlan Entries -> (K, T), |key, item| (key.clone(), item),
+        by ref |extract, item| (extract.to_key(&item), item), [Clone + 'static];
+    /// `values(keyed)`: the items without their keys, as a plain stream.
+    values ValuesPlan Values -> T, |_key, item| item, by ref |_, item| item, ['static];
+}
