@@ -7,6 +7,8 @@ extern crate self as flow_runtime;
 
 pub mod bounds;
 pub mod consumer;
+mod engine;
+mod env;
 pub mod control;
 pub mod describe;
 mod error;
