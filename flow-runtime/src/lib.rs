@@ -27,7 +27,9 @@ pub mod time;
 pub use bounds::{Item, Key};
 pub use error::{Error, ErrorKind};
 pub use flow_macros::*;
-pub use run::Dataflow;
+pub use engine::EpochPolicy;
+pub use env::Virtual;
+pub use run::{Dataflow, Finished, GraphFormat, Progress, RunOptions, Running, Stopper, Summary};
 pub use stream::{Broadcast, Keyed, Stream};
 
 /// Everything that a dataflow is written with.
@@ -35,7 +37,7 @@ pub mod prelude {
     pub use crate::bounds::{Item, Key};
     pub use crate::steps::*;
     pub use crate::stream::{Broadcast, Keyed, Stream};
-    pub use crate::Dataflow;
+    pub use crate::{Dataflow, EpochPolicy, RunOptions};
     pub use flow_macros::*;
 }
 

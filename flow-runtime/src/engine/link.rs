@@ -84,6 +84,12 @@ pub(crate) struct Counters {
     pub(crate) committed: AtomicU64,
 }
 
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("workers", &self.workers).finish_non_exhaustive()
+    }
+}
+
 impl Link {
     pub(crate) fn new(
         env: Arc<dyn Env>,

@@ -19,7 +19,7 @@ mod coordinator;
 mod core;
 mod fifo;
 mod launch;
-mod link;
+pub(crate) mod link;
 mod outlet;
 mod source;
 mod stage;
