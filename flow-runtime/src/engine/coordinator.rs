@@ -159,14 +159,14 @@ impl<'a> Coordinator<'a> {
 
     fn hear(&mut self, message: ToCoordinator) {
         match message {
-            ToCoordinator::Ready { .. } => {
+            ToCoordinator::Ready => {
                 self.ready += 1;
                 if self.ready == self.link.workers && self.failure.is_none() {
                     self.start();
                 }
             }
-            ToCoordinator::Passed { barrier, .. } => self.passed(barrier),
-            ToCoordinator::Exhausted { .. } => self.exhausted += 1,
+            ToCoordinator::Passed(barrier) => self.passed(barrier),
+            ToCoordinator::Exhausted => self.exhausted += 1,
             ToCoordinator::Items(items) => self.items += items,
             ToCoordinator::AtEpoch { partition, next } => {
                 self.partitions.insert(partition, Some(next));
@@ -174,11 +174,11 @@ impl<'a> Coordinator<'a> {
             ToCoordinator::Ended { partition } => {
                 self.partitions.remove(&partition);
             }
-            ToCoordinator::Failed { error, .. } => {
+            ToCoordinator::Failed(error) => {
                 self.failure.get_or_insert(error);
                 self.link.abort();
             }
-            ToCoordinator::Gone { .. } => self.gone += 1,
+            ToCoordinator::Gone => self.gone += 1,
             ToCoordinator::Stop => self.stop = true,
         }
     }

@@ -30,8 +30,6 @@ use crate::time::{Barrier, Epoch, Timestamp};
 
 /// A stage as its worker sees it.
 pub(crate) trait Stage {
-    /// The step that the stage begins with.
-    fn id(&self) -> &StepId;
     /// The boundaries that the stage writes to.
     fn outlets(&self) -> Vec<OutletId>;
     /// The first epoch begins.
@@ -256,7 +254,7 @@ impl Core {
             passed.pop_front();
             let barrier = self.first_open.get();
             self.first_open.set(barrier.next());
-            self.link.tell_coordinator(ToCoordinator::Passed { worker: self.who, barrier });
+            self.link.tell_coordinator(ToCoordinator::Passed(barrier));
         }
     }
 }

@@ -65,10 +65,10 @@ fn run<P: FlowPlan>(plan: &P, link: &Arc<Link>, orders: Orders) -> Result<(), Er
             Ok(thread) => threads.push(thread),
             Err(error) => {
                 // Those that run already are told to end; those that do not exist are counted as gone.
-                link.tell_coordinator(ToCoordinator::Failed { worker: who, error });
+                link.tell_coordinator(ToCoordinator::Failed(error));
                 (who..link.workers).for_each(|worker| {
                     link.env.leave(worker);
-                    link.tell_coordinator(ToCoordinator::Gone { worker });
+                    link.tell_coordinator(ToCoordinator::Gone);
                 });
                 break;
             }
@@ -91,9 +91,9 @@ fn worker<P: FlowPlan>(plan: P, who: usize, link: &Arc<Link>) {
     failure::keep_panics_quiet();
     link.env.enter(who);
     if let Err(error) = work(plan, who, link) {
-        link.tell_coordinator(ToCoordinator::Failed { worker: who, error });
+        link.tell_coordinator(ToCoordinator::Failed(error));
     }
-    link.tell_coordinator(ToCoordinator::Gone { worker: who });
+    link.tell_coordinator(ToCoordinator::Gone);
     link.env.leave(who);
 }
 

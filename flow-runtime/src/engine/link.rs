@@ -30,22 +30,22 @@ pub(crate) enum ToWorker {
 /// From a worker to the coordinator.
 #[derive(Debug)]
 pub(crate) enum ToCoordinator {
-    /// The worker is assembled, its input opened.
-    Ready { worker: usize },
-    /// Every stage of the worker has passed the barrier.
-    Passed { worker: usize, barrier: Barrier },
-    /// All readers of the worker have ended.
-    Exhausted { worker: usize },
-    /// Items that the worker's sources have emitted. Only where epochs are counted in items.
+    /// A worker is assembled, its input opened.
+    Ready,
+    /// Every stage of a worker has passed the barrier.
+    Passed(Barrier),
+    /// All readers of a worker have ended.
+    Exhausted,
+    /// Items that a worker's sources have emitted. Only where epochs are counted in items.
     Items(u64),
     /// A partition of the source that gives epochs is at the end of one.
     AtEpoch { partition: usize, next: Epoch },
     /// A partition of the source that gives epochs has ended.
     Ended { partition: usize },
-    /// The worker has given up.
-    Failed { worker: usize, error: Error },
-    /// The worker's thread has ended.
-    Gone { worker: usize },
+    /// A worker has given up.
+    Failed(Error),
+    /// A worker's thread has ended.
+    Gone,
     /// Somebody outside wants the run to end with a commit.
     Stop,
 }

@@ -26,5 +26,8 @@ mod stage;
 mod survey;
 mod worker;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use launch::{Launched, Settings, launch};
 pub use coordinator::EpochPolicy;

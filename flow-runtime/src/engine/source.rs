@@ -155,10 +155,6 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
 }
 
 impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for SourceStage<S, D> {
-    fn id(&self) -> &StepId {
-        &self.id
-    }
-
     fn outlets(&self) -> Vec<OutletId> {
         let mut outlets = Outlets::default();
         self.down.describe(&mut outlets);

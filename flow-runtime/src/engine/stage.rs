@@ -100,10 +100,6 @@ impl<R: 'static, I: Inlet<R>> Receive<R> for InletStage<R, I> {
 }
 
 impl<R: 'static, I: Inlet<R>> Stage for InletStage<R, I> {
-    fn id(&self) -> &StepId {
-        &self.id
-    }
-
     fn outlets(&self) -> Vec<OutletId> {
         let mut outlets = Outlets::default();
         self.inlet.describe(&mut outlets);

@@ -31,7 +31,7 @@ pub(crate) fn work<P: FlowPlan>(plan: P, who: usize, link: &Arc<Link>) -> Result
     // A worker that has failed is thrown away whole: nothing half-done is looked at again.
     let result = catch_unwind(AssertUnwindSafe(|| {
         assemble(plan, &core)?;
-        link.tell_coordinator(ToCoordinator::Ready { worker: who });
+        link.tell_coordinator(ToCoordinator::Ready);
         Worker::new(Rc::clone(&core)).run()
     }));
     let failure = core.take_failure();
@@ -192,7 +192,7 @@ impl Worker {
         }
         if ended {
             self.exhausted = true;
-            core.link.tell_coordinator(ToCoordinator::Exhausted { worker: core.who });
+            core.link.tell_coordinator(ToCoordinator::Exhausted);
         }
         progress
     }

@@ -298,7 +298,13 @@ mod tests {
             hasher.hash("a longer key than eight bytes"),
             hasher.hash(&("AAPL", 7_u32, Some(-1_i16))),
         ];
-        let pinned: [u64; 5] = [0; 5];
+        let pinned = [
+            0xbc5f_1c84_366a_d9bc,
+            0xe8e9_6c3d_1370_59c5,
+            0x9ef4_5a47_b80c_ab1f,
+            0x4a45_7fad_c84a_8ee3,
+            0x6273_eea7_0b71_8159,
+        ];
         assert_eq!(hashes, pinned, "a changed hash moves every key of every log: {hashes:#x?}");
     }
 

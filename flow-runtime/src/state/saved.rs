@@ -369,7 +369,7 @@ mod tests {
         let mut bytes = Vec::new();
         value.save(&mut bytes);
         assert_eq!(T::load_all(&bytes).as_ref(), Ok(&value));
-        for short in 0..bytes.len() {
+        for short in (0..bytes.len()).step_by(1 + bytes.len() / 40) {
             assert!(T::load_all(&bytes[..short]).is_err(), "{short} of {} bytes were accepted", bytes.len());
         }
         bytes.push(0);

@@ -123,7 +123,8 @@ impl<H: Host, U: Token, S: Sink<U>> Plan1<H, U, ()> for SinkPlan<U, S> {
         };
         let out = H::exchange(cx, id.clone(), Spread::ToWorker, partitions);
         let blocks = owners.partitions.iter().map(|_| S::Block::default()).collect();
-        (Encoding { id, worker, encoder, filled: vec![false; owners.partitions.len()], blocks, owners, out, failure: None },)
+        let filled = vec![false; owners.partitions.len()];
+        (Encoding { id, worker, encoder, blocks, filled, owners, out, count: 0, failure: None },)
     }
 }
 
@@ -140,6 +141,8 @@ pub struct Encoding<U: Token, S: Sink<U>, O> {
     filled: Vec<bool>,
     owners: Assignment,
     out: O,
+    /// Items taken since the last signal.
+    count: u64,
     failure: Option<Error>,
 }
 
@@ -177,6 +180,7 @@ impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Consumer<U> for Encoding<U, S
         };
         match self.encoder.encode(head.key, item, &mut self.blocks[partition]) {
             Ok(bytes) => {
+                self.count += 1;
                 self.filled[partition] = true;
                 if bytes >= BLOCK_BYTES {
                     self.send(partition);
@@ -189,6 +193,7 @@ impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Consumer<U> for Encoding<U, S
         if let Some(failure) = self.failure.take() {
             control.fail(failure);
         }
+        control.count_out(mem::take(&mut self.count));
         if let Signal::Flush | Signal::Finish | Signal::Barrier(_) = control.signal() {
             self.send_all();
         }
