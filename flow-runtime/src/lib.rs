@@ -35,6 +35,10 @@ pub use stream::{Broadcast, Keyed, Stream};
 /// Everything that a dataflow is written with.
 pub mod prelude {
     pub use crate::bounds::{Item, Key};
+    pub use crate::io::{
+        Collected, CsvFile, JsonLinesFile, Lines, Sink, Source, Stdout, TextFile, Utf8, collect,
+        for_each, for_each_keyed, from_iter,
+    };
     pub use crate::steps::*;
     pub use crate::stream::{Broadcast, Keyed, Stream};
     pub use crate::{Dataflow, EpochPolicy, RunOptions};

@@ -47,7 +47,12 @@ pub trait Sink<S: Token>: Clone + Send + 'static {
     ///
     /// # Errors
     /// When it cannot be opened or is not what it was; the dataflow does not start.
-    fn open(&self, io: &Io, partition: &PartitionId, resume: Resume<Self::Position>) -> Result<Self::Writer, Error>;
+    fn open(
+        &self,
+        io: &Io,
+        partition: &PartitionId,
+        resume: Resume<Self::Position>,
+    ) -> Result<Self::Writer, Error>;
 }
 
 /// Turns items into blocks, on the worker that has the items.
@@ -56,11 +61,16 @@ pub trait Encoder<S: Token>: 'static {
     type Block;
 
     /// Appends an item to a block. Answers the size of the block in bytes; a large one is sent at once, others when the batch is
-    /// done.
+    /// done. A block of size 0 is empty and is never sent.
     ///
     /// # Errors
     /// When the item cannot be encoded; the run ends.
-    fn encode(&mut self, key: &S::Key, item: S::Item, block: &mut Self::Block) -> Result<usize, Error>;
+    fn encode(
+        &mut self,
+        key: &S::Key,
+        item: S::Item,
+        block: &mut Self::Block,
+    ) -> Result<usize, Error>;
 
     /// The partition of an item, among `partitions`. By default each worker fills one partition, so that a key's items
     /// stay in order.
@@ -69,6 +79,9 @@ pub trait Encoder<S: Token>: 'static {
         worker % partitions
     }
 }
+
+/// Makes what a [`SinkWriter`] has sealed durable, on another thread.
+pub type Durable = Box<dyn FnOnce() -> Result<(), Error> + Send>;
 
 /// Writes one partition, in order.
 pub trait SinkWriter: 'static {
@@ -88,6 +101,16 @@ pub trait SinkWriter: 'static {
     /// # Errors
     /// When that fails; the epoch is not committed and the run ends.
     fn seal(&mut self, barrier: Barrier) -> Result<Self::Position, Error>;
+
+    /// What makes durable all that was sealed so far. It is called after [`seal`](SinkWriter::seal) in a run with a
+    /// recovery log, and what it answers is run before the epoch is committed, on a thread that may wait for the disk.
+    /// `None` where sealing is enough, or where there is nothing to be made durable.
+    ///
+    /// # Errors
+    /// When it cannot be prepared; the epoch is not committed and the run ends.
+    fn durable(&mut self) -> Result<Option<Durable>, Error> {
+        Ok(None)
+    }
 
     /// All epochs before `epoch` are durable.
     ///

@@ -8,6 +8,7 @@ use crate::consumer::{Consumer, Head};
 use crate::control::{Control, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::error::{Error, ErrorKind};
+use crate::failure::Note;
 use crate::graph::{Kind, Operator};
 use crate::host::{Assignment, Host, Inlet, Outlet, Spread};
 use crate::io::{Encoder, Io, Resume, Sink, SinkWriter, Source};
@@ -178,7 +179,12 @@ impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Consumer<U> for Encoding<U, S
             1 => 0,
             several => self.encoder.partition(self.worker, head.hash, several),
         };
-        match self.encoder.encode(head.key, item, &mut self.blocks[partition]) {
+        let note = Note::of(&self.id);
+        let encoded = self.encoder.encode(head.key, item, &mut self.blocks[partition]);
+        note.clear();
+        match encoded {
+            // Nothing is to be written: the encoder has done everything itself.
+            Ok(0) => {}
             Ok(bytes) => {
                 self.count += 1;
                 self.filled[partition] = true;
