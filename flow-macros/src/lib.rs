@@ -1,1 +1,35 @@
 //! The attribute macros of flow.
+
+mod diag;
+mod operator;
+mod paths;
+mod text;
+
+use proc_macro::TokenStream;
+
+macro_rules! operators {
+    ($($(#[$doc:meta])* $name:ident, $kind:ident;)*) => {$(
+        $(#[$doc])*
+        #[proc_macro_attribute]
+        pub fn $name(args: TokenStream, item: TokenStream) -> TokenStream {
+            operator::expand(operator::Kind::$kind, args.into(), item.into()).into()
+        }
+    )*};
+}
+
+operators! {
+    /// One out for one in.
+    map, Map;
+    /// Lets items pass.
+    filter, Filter;
+    /// One or none.
+    filter_map, FilterMap;
+    /// Any number.
+    flat_map, FlatMap;
+    /// One out, with state.
+    stateful_map, StatefulMap;
+    /// One or none, with state.
+    stateful_filter_map, StatefulFilterMap;
+    /// Any number, with state.
+    stateful_flat_map, StatefulFlatMap;
+}

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::borrow::Borrow;
 use std::hash::Hash;
 
 use crate::stream::{Keyed, Stream};
@@ -80,3 +81,44 @@ impl<K, T> Feeds<T> for Keyed<K, T> {}
 pub trait FeedsKeyed<Q: ?Sized, T> {}
 #[diagnostic::do_not_recommend]
 impl<K, Q: ?Sized + ToOwned<Owned = K>, T> FeedsKeyed<Q, T> for Keyed<K, T> {}
+
+/// The same, where the key is named by a type parameter and must be the stream's own.
+#[diagnostic::on_unimplemented(
+    message = "this stateful step needs a keyed stream with items `{T}`, but `{Self}` is given",
+    label = "is `{Self}`",
+    note = "state is kept per key: put `let keyed = key_by(stream, |item| ..);` in front and pass `keyed`"
+)]
+pub trait FeedsKeyedExactly<K, T> {}
+#[diagnostic::do_not_recommend]
+impl<K, T> FeedsKeyedExactly<K, T> for Keyed<K, T> {}
+
+/// A stream whose items a filter can look at as a `Q`: `str` for `String`.
+///
+/// What was found is part of the filter's plan, so that a stream which does not fit is reported once.
+#[diagnostic::on_unimplemented(
+    message = "this step needs a stream of `{Q}`, but `{Self}` is given",
+    label = "is `{Self}`",
+    note = "a filter's input type is the type behind the `&` of its function's item parameter"
+)]
+pub trait FeedsRef<Q: ?Sized> {
+    /// The item.
+    type Found: Borrow<Q> + 'static;
+}
+#[diagnostic::do_not_recommend]
+impl<Q: ?Sized, T: Borrow<Q> + 'static> FeedsRef<Q> for Stream<T> {
+    type Found = T;
+}
+#[diagnostic::do_not_recommend]
+impl<Q: ?Sized, K, T: Borrow<Q> + 'static> FeedsRef<Q> for Keyed<K, T> {
+    type Found = T;
+}
+
+/// Exactly the stream that a sub-flow takes.
+#[diagnostic::on_unimplemented(
+    message = "this sub-flow takes a `{S}`, but `{Self}` is given",
+    label = "is `{Self}`",
+    note = "the inputs of a sub-flow are the parameters of its function that are streams, in their order"
+)]
+pub trait Fits<S> {}
+#[diagnostic::do_not_recommend]
+impl<S> Fits<S> for S {}

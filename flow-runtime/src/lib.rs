@@ -48,18 +48,20 @@ pub mod prelude {
 /// What the macros name. Not part of the public interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::bounds::{FanOut, Feeds, FeedsKeyed, Param};
+    pub use crate::bounds::{
+        FanOut, Feeds, FeedsKeyed, FeedsKeyedExactly, FeedsRef, Fits, Item, Key, Param,
+    };
     pub use crate::consumer::{Consumer, Edge, Head, Tee};
     pub use crate::control::Control;
     pub use crate::describe::{Describe, StepId, StepInfo};
     pub use crate::graph::{Edge as GraphEdge, Graph, Kind, Node, Operator, Port};
     pub use crate::host::Host;
     pub use crate::operator::{
-        FilterFn, FilterPlan, Held, StatefulFn, StatefulPlan, StepFn, StepPlan,
+        FilterFn, FilterPlan, Held, Optional, StatefulFn, StatefulPlan, StepFn, StepPlan,
     };
     pub use crate::plan::*;
     pub use crate::state::{Field, LoadError, Saved, Schema, State, Variant, load_foreign, save_foreign};
-    pub use crate::steps::{Branch, Feed, SourceFlow};
-    pub use crate::stream::{ConfigArg, Slot, Token};
+    pub use crate::steps::{Branch, Feed, SourceFlow, __seal as seal};
+    pub use crate::stream::{Broadcast, ConfigArg, Fixed, Keyed, Slot, Stream, Token};
     pub use crate::Dataflow;
 }

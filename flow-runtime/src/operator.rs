@@ -34,10 +34,26 @@ pub trait FilterFn<A, C>: 'static {
 /// A step with state per key. `V` is what the table holds for a key: the state, or an `Option` of it. `Q` is the
 /// key, or the form of it that the function borrows (`str` for `String`).
 pub trait StatefulFn<V, Q: ?Sized, A, C, B>: 'static {
+    /// `V` once more. The bound stands here, and not where a plan is assembled, so that a type which cannot be
+    /// kept as state is reported at the function that takes it and nowhere else.
+    type Held: Held;
     /// The kind, as in the graph.
     const KIND: &'static str;
     /// Calls the function for one item of `key`.
-    fn call(config: &C, state: &mut V, key: &Q, item: A, emit: &mut impl FnMut(B));
+    fn call(config: &C, state: &mut Self::Held, key: &Q, item: A, emit: &mut impl FnMut(B));
+}
+
+/// An `Option`, for annotated functions that name theirs by an alias.
+#[diagnostic::on_unimplemented(
+    message = "a `#[filter_map]` function returns an `Option`, and `{Self}` is none",
+    label = "not an `Option`"
+)]
+pub trait Optional {
+    /// What may be in it.
+    type Some;
+}
+impl<T> Optional for Option<T> {
+    type Some = T;
 }
 
 /// The plan of a [`StepFn`].
@@ -260,7 +276,7 @@ impl<H, Op, V, Q, C, A, B, D> Plan1<H, Keyed<Q::Owned, A>, (D,)> for StatefulPla
 where
     H: Host,
     Op: StatefulFn<V, Q, A, C, B>,
-    V: Held,
+    V: 'static,
     Q: ?Sized + ToOwned + 'static,
     Q::Owned: Key,
     C: 'static,
@@ -284,18 +300,22 @@ where
     }
 }
 
-struct Stateful<Op, V, Q: ?Sized + ToOwned, C, A, B, D> {
+struct Stateful<Op, V, Q, C, A, B, D>
+where
+    Op: StatefulFn<V, Q, A, C, B>,
+    Q: ?Sized + ToOwned,
+{
     id: StepId,
     config: C,
-    table: Table<Q::Owned, V>,
+    table: Table<Q::Owned, Op::Held>,
     down: D,
-    types: PhantomData<(fn(Op, A) -> B, fn(&Q))>,
+    types: PhantomData<(fn(Op, V, A) -> B, fn(&Q))>,
 }
 
 impl<Op, V, Q, C, A, B, D> Stateful<Op, V, Q, C, A, B, D>
 where
     Op: StatefulFn<V, Q, A, C, B>,
-    V: Held,
+    V: 'static,
     Q: ?Sized + ToOwned + 'static,
     Q::Owned: Key,
     A: 'static,
@@ -308,7 +328,7 @@ where
         id: &StepId,
         config: &C,
         hash: u64,
-        entry: EntryMut<'_, Q::Owned, V>,
+        entry: EntryMut<'_, Q::Owned, Op::Held>,
         item: A,
         down: &mut D,
     ) -> Kept {
@@ -337,7 +357,7 @@ enum Kept {
 impl<Op, V, Q, C, A, B, D> Consumer<Keyed<Q::Owned, A>> for Stateful<Op, V, Q, C, A, B, D>
 where
     Op: StatefulFn<V, Q, A, C, B>,
-    V: Held,
+    V: 'static,
     Q: ?Sized + ToOwned + 'static,
     Q::Owned: Key,
     C: 'static,
@@ -347,26 +367,26 @@ where
 {
     #[inline(always)]
     fn push(&mut self, head: Head<'_, Q::Owned>, item: A) {
-        let entry = self.table.find_or_insert(head.hash, &Lent(head.key), V::fresh);
+        let entry = self.table.find_or_insert(head.hash, &Lent(head.key), Op::Held::fresh);
         let kept = Self::run(&self.id, &self.config, head.hash, entry, item, &mut self.down);
         self.after(head.hash, kept);
     }
     #[inline(always)]
     fn push_key_in_item<X: KeyInItem<Keyed<Q::Owned, A>>>(&mut self, hash: u64, item: A, extract: &X) {
         let lookup = InItem::<Keyed<Q::Owned, A>, X>(&item, extract);
-        let entry = self.table.find_or_insert(hash, &lookup, V::fresh);
+        let entry = self.table.find_or_insert(hash, &lookup, Op::Held::fresh);
         let kept = Self::run(&self.id, &self.config, hash, entry, item, &mut self.down);
         self.after(hash, kept);
     }
     fn control(&mut self, control: &mut Control<'_>) {
         if let Signal::Barrier(_) = control.signal() {
-            self.table.end_epoch(V::is_gone);
+            self.table.end_epoch(Op::Held::is_gone);
         }
         self.down.control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
         let info = StepInfo::new(&self.id, Op::KIND).takes::<Keyed<Q::Owned, A>>().emits::<B>();
-        to.step(info.keeps(<V::State as Saved>::SCHEMA));
+        to.step(info.keeps(<<Op::Held as Held>::State as Saved>::SCHEMA));
         self.down.describe(to);
     }
 }

@@ -7,6 +7,7 @@ use std::cell::{Ref, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// A stream of `T` that is not partitioned by a key.
@@ -129,7 +130,7 @@ impl<S> Broadcast<S> {
     label = "expected `{C}` or `Broadcast<{C}>`",
     note = "parameters after the item are configuration, given where the step is wired"
 )]
-pub trait ConfigArg<C> {
+pub trait ConfigArg<C: ?Sized> {
     /// How the step holds it.
     type Slot: Slot<C>;
     /// Turns the argument into what the step holds.
@@ -137,7 +138,7 @@ pub trait ConfigArg<C> {
 }
 
 /// How a step holds one configuration value.
-pub trait Slot<C>: 'static {
+pub trait Slot<C: ?Sized>: 'static {
     /// A borrow of the value.
     type Guard<'a>: Deref<Target = C>
     where
@@ -181,4 +182,57 @@ impl<C: 'static> ConfigArg<C> for Broadcast<C> {
     fn slot(self) -> Broadcast<C> {
         self
     }
+}
+
+/// A parameter `&str` is given a `String`, a `&'static str` or a `Broadcast<String>`; the same for slices and paths.
+macro_rules! borrowed {
+    ($($view:ty: $owned:ty $(, [$($generic:tt)*])?;)*) => {$(
+        impl$(<$($generic)*>)? Slot<$view> for Fixed<$owned> {
+            type Guard<'a> = &'a $view;
+            #[inline(always)]
+            fn get(&self) -> &$view {
+                &self.0
+            }
+        }
+        #[diagnostic::do_not_recommend]
+        impl$(<$($generic)*>)? ConfigArg<$view> for $owned {
+            type Slot = Fixed<$owned>;
+            fn slot(self) -> Fixed<$owned> {
+                Fixed(self)
+            }
+        }
+        impl$(<$($generic)*>)? Slot<$view> for Fixed<&'static $view> {
+            type Guard<'a> = &'a $view;
+            #[inline(always)]
+            fn get(&self) -> &$view {
+                self.0
+            }
+        }
+        #[diagnostic::do_not_recommend]
+        impl$(<$($generic)*>)? ConfigArg<$view> for &'static $view {
+            type Slot = Fixed<&'static $view>;
+            fn slot(self) -> Fixed<&'static $view> {
+                Fixed(self)
+            }
+        }
+        impl$(<$($generic)*>)? Slot<$view> for Broadcast<$owned> {
+            type Guard<'a> = Ref<'a, $view>;
+            #[inline(always)]
+            fn get(&self) -> Ref<'_, $view> {
+                Ref::map(self.copy.borrow(), |owned| &**owned)
+            }
+        }
+        #[diagnostic::do_not_recommend]
+        impl$(<$($generic)*>)? ConfigArg<$view> for Broadcast<$owned> {
+            type Slot = Broadcast<$owned>;
+            fn slot(self) -> Broadcast<$owned> {
+                self
+            }
+        }
+    )*};
+}
+borrowed! {
+    str: String;
+    Path: PathBuf;
+    [T]: Vec<T>, [T: 'static];
 }

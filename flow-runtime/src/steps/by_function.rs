@@ -1,7 +1,7 @@
 //! `map`, `filter`, .. by any function or closure: the function is the step's configuration.
 
 use crate::graph::{Kind, Operator};
-use crate::operator::{FilterFn, FilterPlan, StatefulFn, StatefulPlan, StepFn, StepPlan};
+use crate::operator::{FilterFn, FilterPlan, Held, StatefulFn, StatefulPlan, StepFn, StepPlan};
 use crate::stream::{Keyed, Token};
 
 macro_rules! stateless {
@@ -118,9 +118,11 @@ macro_rules! stateful {
 
         impl<V, K, A, F, B $(, $extra)?> StatefulFn<V, K, A, F, B> for $name
         where
+            V: Held,
             F: Fn(&mut V, &K, A) -> $ret + 'static,
             $($extra: $extra_bound,)?
         {
+            type Held = V;
             const KIND: &'static str = Kind::$kind.name();
             #[inline(always)]
             fn call(f: &F, state: &mut V, key: &K, item: A, $emit: &mut impl FnMut(B)) {

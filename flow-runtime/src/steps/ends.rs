@@ -286,18 +286,24 @@ impl discard {
     #[doc(hidden)]
     pub fn __check<U>(_: U) {}
     #[doc(hidden)]
-    pub fn __wire<U: Token>(_: U, reason: &'static str) -> ((), DiscardPlan) {
-        ((), DiscardPlan { reason })
+    pub fn __wire<U: Token>(_: U, reason: &'static str) -> ((), DiscardPlan<U>) {
+        ((), DiscardPlan { reason, types: PhantomData })
     }
 }
 
 /// The plan of [`discard`].
-#[derive(Debug)]
-pub struct DiscardPlan {
+pub struct DiscardPlan<U> {
     reason: &'static str,
+    types: PhantomData<fn(U)>,
 }
 
-impl<H: Host, U: Token> Plan1<H, U, ()> for DiscardPlan {
+impl<U> fmt::Debug for DiscardPlan<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiscardPlan").field("reason", &self.reason).finish()
+    }
+}
+
+impl<H: Host, U: Token> Plan1<H, U, ()> for DiscardPlan<U> {
     fn assemble(self, _: &mut H::Cx<'_>, id: StepId, (): ()) -> (impl Consumer<U> + use<H, U>,) {
         (Discard { id, reason: self.reason },)
     }
@@ -328,16 +334,21 @@ impl fail {
     #[doc(hidden)]
     pub fn __check<U>(_: U) {}
     #[doc(hidden)]
-    pub fn __wire<U: Token<Item: fmt::Debug>>(_: U) -> ((), FailPlan) {
-        ((), FailPlan)
+    pub fn __wire<U: Token<Item: fmt::Debug>>(_: U) -> ((), FailPlan<U>) {
+        ((), FailPlan(PhantomData))
     }
 }
 
 /// The plan of [`fail`].
-#[derive(Debug)]
-pub struct FailPlan;
+pub struct FailPlan<U>(PhantomData<fn(U)>);
 
-impl<H: Host, U: Token<Item: fmt::Debug>> Plan1<H, U, ()> for FailPlan {
+impl<U> fmt::Debug for FailPlan<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FailPlan")
+    }
+}
+
+impl<H: Host, U: Token<Item: fmt::Debug>> Plan1<H, U, ()> for FailPlan<U> {
     fn assemble(self, _: &mut H::Cx<'_>, id: StepId, (): ()) -> (impl Consumer<U> + use<H, U>,) {
         (Fail { id, failure: None },)
     }

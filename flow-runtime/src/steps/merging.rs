@@ -121,6 +121,39 @@ impl<S: Queued, D: Consumer<S>> Inlet<S::Row> for MergeInlet<S, D> {
     }
 }
 
+/// Ends a stage within a worker: what lies downstream no longer shows in the type. `#[dataflow]` does this in long
+/// chains of steps, because types that nest too deeply take the compiler too long.
+pub fn seal<H: Host, S: Queued, D: Consumer<S>>(
+    cx: &mut H::Cx<'_>,
+    id: StepId,
+    _: S,
+    down: D,
+) -> MergeInput<S, H::Outlet<S::Row>> {
+    let inlet = SealInlet { down, types: PhantomData };
+    let [out] = H::handoff(cx, id, inlet);
+    MergeInput { out, types: PhantomData }
+}
+
+/// The receiving side of a [`seal`]: no step of its own.
+struct SealInlet<S, D> {
+    down: D,
+    types: PhantomData<fn(S)>,
+}
+
+impl<S: Queued, D: Consumer<S>> Inlet<S::Row> for SealInlet<S, D> {
+    fn batch(&mut self, _: usize, rows: &mut Vec<S::Row>) {
+        for row in rows.drain(..) {
+            S::unpack(row, |head, item| self.down.push(head, item));
+        }
+    }
+    fn control(&mut self, control: &mut Control<'_>) {
+        self.down.control(control);
+    }
+    fn describe(&self, to: &mut dyn Describe) {
+        self.down.describe(to);
+    }
+}
+
 /// `connect(a, b)`: two keyed streams of one key type into one stream of [`Either`]. Two-sided logic stands on it:
 /// a stateful step behind it sees both sides of a key with one state.
 #[derive(Debug)]

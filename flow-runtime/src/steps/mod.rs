@@ -30,6 +30,8 @@ pub use chunking::chunk;
 pub use deduping::{Ttl, dedupe};
 pub use ends::{Feed, SourceFlow, discard, fail, sink, source};
 pub use keying::{key_by, key_by_ref};
+#[doc(hidden)]
+pub use merging::seal as __seal;
 pub use merging::{connect, merge};
 pub use observe::{Seen, inspect};
 pub use rebalancing::rebalance;

@@ -1,0 +1,314 @@
+//! From what an operator is to the type beside the function.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::Index;
+use syn::spanned::Spanned;
+
+use super::parse::Operator;
+use super::{Kind, Yields};
+use crate::paths::{Paths, allows};
+use crate::text::written;
+
+/// The parts that several emitted items share.
+struct Parts {
+    private: TokenStream,
+    /// The item type; for a filter by `Borrow`, the type parameter that stands for it.
+    item: TokenStream,
+    output: TokenStream,
+    /// `(__S0, Fixed<u8>,)`: the configuration as the step holds it.
+    slots: TokenStream,
+    /// `__S0: Slot<C>, ..`
+    slot_bounds: Vec<TokenStream>,
+    /// `T: .., const N: ..`
+    generics: Vec<TokenStream>,
+    where_clause: TokenStream,
+}
+
+pub(super) fn emit(operator: &Operator<'_>, paths: &Paths) -> TokenStream {
+    let parts = Parts::of(operator, paths);
+    let Operator { name, vis, docs, cfgs, .. } = operator;
+    let allows = allows();
+    let graph_operator = graph_operator(operator, &parts);
+    let check = check(operator, paths);
+    let wire = wire(operator, &parts, paths);
+    let implementation = implementation(operator, &parts);
+    quote! {
+        #(#docs)*
+        #(#cfgs)*
+        #allows
+        #vis enum #name {}
+        #(#cfgs)*
+        #allows
+        impl #name {
+            #[doc(hidden)]
+            #vis const OPERATOR: #graph_operator;
+            #check
+            #[doc(hidden)]
+            #vis fn __post<__U>(_: __U) {}
+            #wire
+        }
+        #(#cfgs)*
+        #allows
+        #implementation
+    }
+}
+
+impl Parts {
+    fn of(operator: &Operator<'_>, paths: &Paths) -> Parts {
+        let private = paths.private();
+        let item = match by_borrow(operator) {
+            true => quote!(__A),
+            false => operator.item.to_token_stream(),
+        };
+        let mut slots = Vec::new();
+        let mut slot_bounds = Vec::new();
+        for (n, config) in operator.config.iter().enumerate() {
+            let ty = &config.ty;
+            if config.by_ref {
+                let slot = slot_name(n);
+                slot_bounds.push(quote!(#slot: #private::Slot<#ty>));
+                slots.push(slot.to_token_stream());
+            } else {
+                slots.push(quote!(#private::Fixed<#ty>));
+            }
+        }
+        Parts {
+            item,
+            output: operator.output.tokens(&private),
+            slots: tuple(&slots),
+            slot_bounds,
+            generics: operator.generics.params.iter().map(ToTokens::to_token_stream).collect(),
+            where_clause: operator.generics.where_clause.to_token_stream(),
+            private,
+        }
+    }
+}
+
+/// Whether the function sees the item as something that the item borrows as. A filter does: `&str` for `String`.
+/// A generic one must see the item itself, or there would be nothing to learn its parameters from.
+fn by_borrow(operator: &Operator<'_>) -> bool {
+    operator.kind == Kind::Filter && !operator.is_generic(&operator.item)
+}
+
+fn slot_name(n: usize) -> Ident {
+    format_ident!("__S{}", n)
+}
+
+/// `()`, `(a,)`, `(a, b,)`.
+fn tuple(parts: &[TokenStream]) -> TokenStream {
+    quote!((#(#parts,)*))
+}
+
+/// `Operator = Operator { kind, types as written }`.
+fn graph_operator(operator: &Operator<'_>, parts: &Parts) -> TokenStream {
+    let private = &parts.private;
+    let variant = Ident::new(operator.kind.variant(), proc_macro2::Span::call_site());
+    let (state, key) = match &operator.keyed {
+        Some((state, key)) => (written(state), written(key)),
+        None => (String::new(), String::new()),
+    };
+    let (input, output) = (written(&operator.item), operator.output.written());
+    quote! {
+        #private::Operator = #private::Operator {
+            kind: #private::Kind::#variant,
+            key: #key,
+            input: #input,
+            output: #output,
+            state: #state,
+        }
+    }
+}
+
+/// What the input must be. A generic operator learns its parameters from the stream, so there the check is part of
+/// `__wire`; so it is for a filter, whose plan names what the check finds.
+enum InputCheck {
+    Apart(TokenStream),
+    InWire(TokenStream),
+}
+
+fn input_check(operator: &Operator<'_>, paths: &Paths) -> InputCheck {
+    let item = &operator.item;
+    let private = paths.private_at(item.span());
+    match &operator.keyed {
+        None if by_borrow(operator) => InputCheck::InWire(quote_spanned!(item.span()=> #private::FeedsRef<#item>)),
+        None if operator.is_generic(item) => InputCheck::InWire(quote_spanned!(item.span()=> #private::Feeds<#item>)),
+        None => InputCheck::Apart(quote_spanned!(item.span()=> #private::Feeds<#item>)),
+        Some((_, key)) if operator.is_generic(key) => {
+            InputCheck::InWire(quote_spanned!(item.span()=> #private::FeedsKeyedExactly<#key, #item>))
+        }
+        Some((_, key)) if operator.is_generic(item) => {
+            InputCheck::InWire(quote_spanned!(item.span()=> #private::FeedsKeyed<#key, #item>))
+        }
+        Some((_, key)) => InputCheck::Apart(quote_spanned!(item.span()=> #private::FeedsKeyed<#key, #item>)),
+    }
+}
+
+fn check(operator: &Operator<'_>, paths: &Paths) -> TokenStream {
+    let vis = operator.vis;
+    let bound = match input_check(operator, paths) {
+        InputCheck::Apart(bound) => quote!(: #bound),
+        InputCheck::InWire(_) => quote!(),
+    };
+    quote! {
+        #[doc(hidden)]
+        #vis fn __check<__U #bound>(_: __U) {}
+    }
+}
+
+fn wire(operator: &Operator<'_>, parts: &Parts, paths: &Paths) -> TokenStream {
+    let Operator { name, vis, config, item, .. } = operator;
+    let Parts { private, output, generics, where_clause, .. } = parts;
+    let wire = Ident::new("__wire", name.span());
+
+    let input_bound = match input_check(operator, paths) {
+        InputCheck::Apart(_) => quote!(#private::Token),
+        InputCheck::InWire(bound) => quote!(#private::Token + #bound),
+    };
+    let mut bounds = generics.clone();
+    bounds.push(quote!(__U: #input_bound));
+    let (mut params, mut slots, mut slot_types) = (Vec::new(), Vec::new(), Vec::new());
+    for (n, config) in config.iter().enumerate() {
+        let (name, ty) = (&config.name, &config.ty);
+        slots.push(quote!(#private::ConfigArg::<#ty>::slot(#name)));
+        if config.by_ref {
+            let given = format_ident!("__X{}", n);
+            let private = paths.private_at(ty.span());
+            bounds.push(quote_spanned!(ty.span()=> #given: #private::ConfigArg<#ty>));
+            params.push(quote!(#name: #given));
+            slot_types.push(quote!(<#given as #private::ConfigArg<#ty>>::Slot));
+        } else {
+            params.push(quote!(#name: #ty));
+            slot_types.push(quote!(#private::Fixed<#ty>));
+        }
+    }
+    let (slots, slot_types) = (tuple(&slots), tuple(&slot_types));
+
+    let (out, plan) = match &operator.keyed {
+        Some((state, key)) => {
+            let owned = if operator.is_generic(key) {
+                key.to_token_stream()
+            } else {
+                quote_spanned!(key.span()=> <#key as ::std::borrow::ToOwned>::Owned)
+            };
+            (
+                quote!(#private::Keyed<#owned, #output>),
+                quote!(#private::StatefulPlan<#name, #state, #key, #slot_types, #item, #output>),
+            )
+        }
+        None if by_borrow(operator) => {
+            let found = quote!(<__U as #private::FeedsRef<#item>>::Found);
+            (quote!(__U), quote!(#private::FilterPlan<#name, #slot_types, __U, #found>))
+        }
+        None if operator.kind == Kind::Filter => {
+            (quote!(__U), quote!(#private::FilterPlan<#name, #slot_types, __U, #item>))
+        }
+        None => (
+            quote!(<__U as #private::Token>::With<#output>),
+            quote!(#private::StepPlan<#name, #slot_types, __U, #item, #output>),
+        ),
+    };
+    quote! {
+        #[doc(hidden)]
+        #vis fn #wire<#(#bounds),*>(_: __U, #(#params),*) -> (#out, #plan) #where_clause {
+            (#private::Token::token(), <#plan>::new(#slots))
+        }
+    }
+}
+
+/// The call, as the trait that the step runs.
+fn implementation(operator: &Operator<'_>, parts: &Parts) -> TokenStream {
+    let Operator { name, item: viewed, .. } = operator;
+    let Parts { private, item, output, slots, slot_bounds, generics, where_clause } = parts;
+    let (guards, config_args) = call_config(operator, private);
+    let turbofish = match operator.generic_names() {
+        names if names.is_empty() => quote!(),
+        names => quote!(::<#(#names),*>),
+    };
+    let variant = Ident::new(operator.kind.variant(), proc_macro2::Span::call_site());
+    let kind = quote!(const KIND: &'static str = #private::Kind::#variant.name(););
+    let emitted = |call: TokenStream| match operator.kind.yields() {
+        Yields::One => quote!(__emit(#call)),
+        Yields::Option => quote!(if let ::core::option::Option::Some(__out) = #call { __emit(__out) }),
+        _ => quote!(::core::iter::Iterator::for_each(::core::iter::IntoIterator::into_iter(#call), __emit)),
+    };
+    match &operator.keyed {
+        Some((state, key)) => {
+            let call = emitted(quote!(#name #turbofish(__state, __key, __item #(, #config_args)*)));
+            // The one place that demands a state: reported here, and not again in every dataflow.
+            let held = quote_spanned!(state.span()=> type Held = #state;);
+            quote! {
+                impl<#(#generics,)* #(#slot_bounds),*>
+                    #private::StatefulFn<#state, #key, #item, #slots, #output> for #name
+                #where_clause
+                {
+                    #held
+                    #kind
+                    #[inline(always)]
+                    fn call(
+                        __config: &#slots,
+                        __state: &mut #state,
+                        __key: &#key,
+                        __item: #item,
+                        __emit: &mut impl ::core::ops::FnMut(#output),
+                    ) {
+                        #guards
+                        #call
+                    }
+                }
+            }
+        }
+        None if operator.kind == Kind::Filter => {
+            let (borrowing, seen) = match by_borrow(operator) {
+                true => (
+                    Some(quote!(__A: 'static + ::core::borrow::Borrow<#viewed>)),
+                    quote!(<__A as ::core::borrow::Borrow<#viewed>>::borrow(__item)),
+                ),
+                false => (None, quote!(__item)),
+            };
+            let bounds = generics.iter().chain(&borrowing).chain(slot_bounds);
+            quote! {
+                impl<#(#bounds),*> #private::FilterFn<#item, #slots> for #name
+                #where_clause
+                {
+                    #[inline(always)]
+                    fn call(__config: &#slots, __item: &#item) -> bool {
+                        #guards
+                        #name #turbofish(#seen #(, #config_args)*)
+                    }
+                }
+            }
+        }
+        None => {
+            let call = emitted(quote!(#name #turbofish(__item #(, #config_args)*)));
+            quote! {
+                impl<#(#generics,)* #(#slot_bounds),*> #private::StepFn<#item, #slots, #output> for #name
+                #where_clause
+                {
+                    #kind
+                    #[inline(always)]
+                    fn call(__config: &#slots, __item: #item, __emit: &mut impl ::core::ops::FnMut(#output)) {
+                        #guards
+                        #call
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Borrows the configuration for one call, and the arguments that come of it.
+fn call_config(operator: &Operator<'_>, private: &TokenStream) -> (TokenStream, Vec<TokenStream>) {
+    let mut guards = TokenStream::new();
+    let mut arguments = Vec::new();
+    for (n, config) in operator.config.iter().enumerate() {
+        let (guard, at, ty) = (format_ident!("__g{}", n), Index::from(n), &config.ty);
+        guards.extend(quote!(let #guard = #private::Slot::<#ty>::get(&__config.#at);));
+        arguments.push(if config.by_ref {
+            quote!(&*#guard)
+        } else {
+            quote_spanned!(ty.span()=> ::core::clone::Clone::clone(&*#guard))
+        });
+    }
+    (guards, arguments)
+}

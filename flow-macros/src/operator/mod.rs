@@ -1,0 +1,195 @@
+//! The operator attributes: `#[map]`, `#[filter]`, .. and their stateful twins.
+//!
+//! The function stays as it is. Beside it stands a type of its name, which `#[dataflow]` wires: functions and types
+//! live in different namespaces, so `use ops::split` imports both.
+
+mod emit;
+mod parse;
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::parse::{Parse, ParseStream};
+use syn::{Attribute, Signature, Visibility};
+
+use crate::diag::Errors;
+use crate::paths::{allows, arguments};
+
+/// Which operator attribute it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Map,
+    Filter,
+    FilterMap,
+    FlatMap,
+    StatefulMap,
+    StatefulFilterMap,
+    StatefulFlatMap,
+}
+
+/// What becomes of the value that the function returns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Yields {
+    One,
+    Whether,
+    Option,
+    Each,
+}
+
+impl Kind {
+    /// The attribute as written.
+    fn attribute(self) -> &'static str {
+        match self {
+            Kind::Map => "#[map]",
+            Kind::Filter => "#[filter]",
+            Kind::FilterMap => "#[filter_map]",
+            Kind::FlatMap => "#[flat_map]",
+            Kind::StatefulMap => "#[stateful_map]",
+            Kind::StatefulFilterMap => "#[stateful_filter_map]",
+            Kind::StatefulFlatMap => "#[stateful_flat_map]",
+        }
+    }
+
+    /// The variant of the runtime's `graph::Kind`.
+    fn variant(self) -> &'static str {
+        match self {
+            Kind::Map => "Map",
+            Kind::Filter => "Filter",
+            Kind::FilterMap => "FilterMap",
+            Kind::FlatMap => "FlatMap",
+            Kind::StatefulMap => "StatefulMap",
+            Kind::StatefulFilterMap => "StatefulFilterMap",
+            Kind::StatefulFlatMap => "StatefulFlatMap",
+        }
+    }
+
+    /// The signature that the attribute expects, for errors.
+    fn signature(self) -> &'static str {
+        match self {
+            Kind::Map => "fn(item: A, ..) -> B",
+            Kind::Filter => "fn(item: &A, ..) -> bool",
+            Kind::FilterMap => "fn(item: A, ..) -> Option<B>",
+            Kind::FlatMap => "fn(item: A, ..) -> impl IntoIterator<Item = B>",
+            Kind::StatefulMap => "fn(state: &mut S, key: &K, item: A, ..) -> B",
+            Kind::StatefulFilterMap => "fn(state: &mut S, key: &K, item: A, ..) -> Option<B>",
+            Kind::StatefulFlatMap => "fn(state: &mut S, key: &K, item: A, ..) -> impl IntoIterator<Item = B>",
+        }
+    }
+
+    fn is_stateful(self) -> bool {
+        matches!(self, Kind::StatefulMap | Kind::StatefulFilterMap | Kind::StatefulFlatMap)
+    }
+
+    fn yields(self) -> Yields {
+        match self {
+            Kind::Map | Kind::StatefulMap => Yields::One,
+            Kind::Filter => Yields::Whether,
+            Kind::FilterMap | Kind::StatefulFilterMap => Yields::Option,
+            Kind::FlatMap | Kind::StatefulFlatMap => Yields::Each,
+        }
+    }
+}
+
+/// A function of which only the head is parsed. The body stays tokens: that is cheaper, and a body that is half
+/// typed still has a head.
+struct Head {
+    attrs: Vec<Attribute>,
+    vis: Visibility,
+    sig: Signature,
+}
+
+impl Parse for Head {
+    fn parse(input: ParseStream) -> syn::Result<Self> {
+        let attrs = input.call(Attribute::parse_outer)?;
+        let vis = input.parse()?;
+        let sig = input.parse()?;
+        input.parse::<TokenStream>()?;
+        Ok(Head { attrs, vis, sig })
+    }
+}
+
+/// Expands an operator attribute. The item is always emitted as it is.
+pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let paths = arguments(args, kind.attribute(), &[], &mut errors, |_, _| false);
+    let head: Head = match syn::parse2(item.clone()) {
+        Ok(head) => head,
+        Err(error) => {
+            let expected = format!("`{}` stands on a function: {error}", kind.attribute());
+            errors.push(syn::Error::new(error.span(), expected));
+            let errors = errors.into_tokens();
+            return quote!(#item #errors);
+        }
+    };
+    let operator = parse::parse(kind, &head, &mut errors);
+    let wired = match operator {
+        Some(operator) if errors.is_empty() => emit::emit(&operator, &paths),
+        _ => nameable(&head),
+    };
+    let errors = errors.into_tokens();
+    quote!(#item #wired #errors)
+}
+
+/// The bare type, so that one wrong signature is one error and not also one in every dataflow that names it.
+fn nameable(head: &Head) -> TokenStream {
+    if head.sig.receiver().is_some() {
+        // Within an `impl` block there can be no type.
+        return TokenStream::new();
+    }
+    let (vis, name, allows) = (&head.vis, &head.sig.ident, allows());
+    quote!(#allows #vis enum #name {})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::str::FromStr;
+
+    fn expanded(kind: Kind, args: &str, item: &str) -> String {
+        let tokens = |text| TokenStream::from_str(text).expect("tokens");
+        expand(kind, tokens(args), tokens(item)).to_string()
+    }
+
+    fn error_of(kind: Kind, item: &str) -> String {
+        let text = expanded(kind, "", item);
+        let from = text.find("compile_error ! { \"").unwrap_or_else(|| panic!("no error in {text}"));
+        let text = &text[from + "compile_error ! { \"".len()..];
+        text[..text.find("\" }").expect("the end of the message")].replace("\\n", "\n")
+    }
+
+    #[test]
+    fn the_item_is_always_emitted() {
+        for item in ["fn f (a : u8) -> u8 { a + }", "async fn f (a : u8) { }", "fn f () { }", "struct S ;"] {
+            assert!(expanded(Kind::Map, "", item).starts_with(item), "{item}");
+        }
+    }
+
+    #[test]
+    fn one_type_stands_beside_the_function() {
+        let text = expanded(Kind::FlatMap, "", "pub fn split(line: String) -> impl Iterator<Item = Word> { body }");
+        assert!(text.contains("pub enum split { }"), "{text}");
+        assert!(text.contains(":: flow_runtime :: __private :: Feeds < String >"), "{text}");
+        assert!(text.contains(":: flow_runtime :: __private :: StepFn < String , () , Word >"), "{text}");
+        assert!(!text.contains("compile_error"), "{text}");
+    }
+
+    #[test]
+    fn the_runtime_may_have_another_name() {
+        let text = expanded(Kind::Map, "crate = rills", "fn f(a: u8) -> u8 { a }");
+        assert!(text.contains("rills :: __private :: StepFn") && !text.contains("flow_runtime"), "{text}");
+    }
+
+    #[test]
+    fn wrong_signatures_say_what_to_write() {
+        assert_eq!(
+            error_of(Kind::StatefulMap, "fn f(word: String) -> u64 { 0 }"),
+            "a `#[stateful_map]` function takes the state and the key before the item\n\nhelp: write `fn(state: &mut S, key: &K, item: A, ..) -> B`"
+        );
+        assert_eq!(error_of(Kind::Filter, "fn f(n: u32) -> bool { true }"), "a `#[filter]` looks at its item: take `&u32`");
+        assert!(error_of(Kind::Map, "async fn f(n: u32) -> u32 { n }").contains("async"));
+        assert!(error_of(Kind::Map, "fn f(&self, n: u32) -> u32 { n }").contains("free functions"));
+        assert!(error_of(Kind::Map, "fn f(n: &str) -> u32 { 0 }").contains("take `String`"));
+        assert!(error_of(Kind::FilterMap, "fn f(n: u8) -> impl Sized { n }").contains("Option"));
+        assert!(error_of(Kind::FlatMap, "fn f(n: u8) { }").contains("IntoIterator"));
+        assert!(error_of(Kind::Map, "fn f<T: Default>(n: u8) -> u8 { n }").contains("`T`"));
+    }
+}
