@@ -9,6 +9,7 @@ pub mod bounds;
 pub mod consumer;
 pub mod control;
 pub mod describe;
+pub mod description;
 mod error;
 mod failure;
 pub mod graph;
