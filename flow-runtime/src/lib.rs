@@ -7,6 +7,8 @@ extern crate self as flow_runtime;
 
 pub mod bounds;
 pub mod consumer;
+mod engine;
+mod env;
 pub mod control;
 pub mod describe;
 pub mod description;
@@ -26,7 +28,9 @@ pub mod time;
 pub use bounds::{Item, Key};
 pub use error::{Error, ErrorKind};
 pub use flow_macros::*;
-pub use run::Dataflow;
+pub use engine::EpochPolicy;
+pub use env::Virtual;
+pub use run::{Dataflow, Finished, GraphFormat, Progress, RunOptions, Running, Stopper, Summary};
 pub use stream::{Broadcast, Keyed, Stream};
 
 /// Everything that a dataflow is written with.
@@ -34,7 +38,7 @@ pub mod prelude {
     pub use crate::bounds::{Item, Key};
     pub use crate::steps::*;
     pub use crate::stream::{Broadcast, Keyed, Stream};
-    pub use crate::Dataflow;
+    pub use crate::{Dataflow, EpochPolicy, RunOptions};
     pub use flow_macros::*;
 }
 
