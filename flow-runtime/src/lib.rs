@@ -11,6 +11,7 @@ mod engine;
 mod env;
 pub mod control;
 pub mod describe;
+pub mod description;
 mod error;
 mod failure;
 pub mod graph;
