@@ -137,7 +137,8 @@ direct_sink!([K: Clone + Send + 'static, T: Send + 'static] Keyed<K, T>, Collect
 
 impl<T: Send + 'static> Encoder<Stream<T>> for Collect<T> {
     type Block = ();
-    #[inline]
+    const DIRECT: bool = true;
+    #[inline(always)]
     fn encode(&mut self, _: &NoKey, item: T, (): &mut ()) -> Result<usize, Error> {
         self.items.lock().push(item);
         Ok(0)
@@ -146,7 +147,8 @@ impl<T: Send + 'static> Encoder<Stream<T>> for Collect<T> {
 
 impl<K: Clone + Send + 'static, T: Send + 'static> Encoder<Keyed<K, T>> for Collect<(K, T)> {
     type Block = ();
-    #[inline]
+    const DIRECT: bool = true;
+    #[inline(always)]
     fn encode(&mut self, key: &K, item: T, (): &mut ()) -> Result<usize, Error> {
         self.items.lock().push((key.clone(), item));
         Ok(0)

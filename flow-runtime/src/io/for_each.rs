@@ -98,6 +98,7 @@ direct_sink!(
 
 impl<T: 'static, F: FnMut(T) + 'static> Encoder<Stream<T>> for ForEach<T, F> {
     type Block = ();
+    const DIRECT: bool = true;
     #[inline(always)]
     fn encode(&mut self, _: &NoKey, item: T, (): &mut ()) -> Result<usize, Error> {
         (self.f)(item);
@@ -112,6 +113,7 @@ where
     F: FnMut((K, T)) + 'static,
 {
     type Block = ();
+    const DIRECT: bool = true;
     #[inline(always)]
     fn encode(&mut self, key: &K, item: T, (): &mut ()) -> Result<usize, Error> {
         (self.f)((key.clone(), item));
@@ -126,6 +128,7 @@ where
     F: FnMut(&K, T) + 'static,
 {
     type Block = ();
+    const DIRECT: bool = true;
     #[inline(always)]
     fn encode(&mut self, key: &K, item: T, (): &mut ()) -> Result<usize, Error> {
         (self.f)(key, item);

@@ -66,7 +66,7 @@ where
                 position
             }
         };
-        Ok(IterReader { items, read })
+        Ok(IterReader { items: Some(items), read })
     }
 }
 
@@ -90,7 +90,8 @@ pub(crate) fn skip(items: &mut impl Iterator, read: u64) -> Result<(), Error> {
 
 /// The reader of a [`FromIter`].
 pub struct IterReader<I> {
-    items: I,
+    /// There but while items are being emitted: an iterator that is moved out of here can live in registers.
+    items: Option<I>,
     read: u64,
 }
 
@@ -110,8 +111,9 @@ impl<I: Iterator + 'static> Reader for IterReader<I> {
         cx: &PollContext<'_>,
         emit: &mut impl FnMut(I::Item),
     ) -> Result<Poll, Error> {
+        let Some(mut items) = self.items.take() else { return Ok(Poll::End) };
         for n in 0..cx.limit() {
-            match self.items.next() {
+            match items.next() {
                 Some(item) => emit(item),
                 None => {
                     self.read += n as u64;
@@ -119,6 +121,7 @@ impl<I: Iterator + 'static> Reader for IterReader<I> {
                 }
             }
         }
+        self.items = Some(items);
         self.read += cx.limit() as u64;
         Ok(Poll::Ready)
     }

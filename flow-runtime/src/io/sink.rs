@@ -60,8 +60,11 @@ pub trait Encoder<S: Token>: 'static {
     /// A batch of encoded items.
     type Block;
 
+    /// Whether the encoder does everything itself, so that there is never a block to be written.
+    const DIRECT: bool = false;
+
     /// Appends an item to a block. Answers the size of the block in bytes; a large one is sent at once, others when the batch is
-    /// done. A block of size 0 is empty and is never sent.
+    /// done.
     ///
     /// # Errors
     /// When the item cannot be encoded; the run ends.

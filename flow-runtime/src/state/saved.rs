@@ -209,6 +209,7 @@ impl<T: Saved, const N: usize> Saved for [T; N] {
         elements.try_into().map_err(|_| LoadError::new("an array has another length"))
     }
 }
+impl<T: Saved + 'static, const N: usize> State for [T; N] {}
 
 /// Collections: a length, then the elements. Nothing is reserved on the word of the bytes alone.
 macro_rules! collections {

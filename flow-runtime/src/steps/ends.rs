@@ -160,6 +160,12 @@ impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Encoding<U, S, O> {
         self.out.send(self.owners.workers[partition] as u64, (partition as u32, block));
     }
 
+    /// The run ends with the first failure, once the batch is done.
+    #[cold]
+    fn fail(&mut self, error: Error) {
+        self.failure.get_or_insert_with(|| error.at_step(&self.id));
+    }
+
     fn send_all(&mut self) {
         for partition in 0..self.filled.len() {
             if self.filled[partition] {
@@ -170,9 +176,16 @@ impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Encoding<U, S, O> {
 }
 
 impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Consumer<U> for Encoding<U, S, O> {
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, head: Head<'_, U::Key>, item: U::Item) {
-        if self.failure.is_some() {
+        self.count += 1;
+        if S::Encoder::DIRECT {
+            let note = Note::of(&self.id);
+            let encoded = self.encoder.encode(head.key, item, &mut S::Block::default());
+            note.clear();
+            if let Err(error) = encoded {
+                self.fail(error);
+            }
             return;
         }
         let partition = match self.blocks.len() {
@@ -183,16 +196,13 @@ impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Consumer<U> for Encoding<U, S
         let encoded = self.encoder.encode(head.key, item, &mut self.blocks[partition]);
         note.clear();
         match encoded {
-            // Nothing is to be written: the encoder has done everything itself.
-            Ok(0) => {}
             Ok(bytes) => {
-                self.count += 1;
                 self.filled[partition] = true;
                 if bytes >= BLOCK_BYTES {
                     self.send(partition);
                 }
             }
-            Err(error) => self.failure = Some(error.at_step(&self.id)),
+            Err(error) => self.fail(error),
         }
     }
     fn control(&mut self, control: &mut Control<'_>) {
