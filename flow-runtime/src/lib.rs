@@ -32,6 +32,7 @@ pub use stream::{Broadcast, Keyed, Stream};
 pub mod prelude {
     pub use crate::bounds::{Item, Key};
     pub use crate::steps::*;
+    pub use crate::bounds::assert_param;
     pub use crate::stream::{Broadcast, Keyed, Stream};
     pub use crate::Dataflow;
     pub use flow_macros::*;
@@ -54,6 +55,7 @@ pub mod __private {
     pub use crate::plan::*;
     pub use crate::state::{Field, LoadError, Saved, Schema, State, Variant, load_foreign, save_foreign};
     pub use crate::steps::{Branch, Feed, SourceFlow, __seal as seal};
+    pub use crate::bounds::assert_param;
     pub use crate::stream::{Broadcast, ConfigArg, Fixed, Keyed, Slot, Stream, Token};
     pub use crate::Dataflow;
 }
