@@ -1,5 +1,6 @@
 //! The attribute macros of flow.
 
+mod dataflow;
 mod diag;
 mod operator;
 mod paths;
@@ -32,4 +33,10 @@ operators! {
     stateful_filter_map, StatefulFilterMap;
     /// Any number, with state.
     stateful_flat_map, StatefulFlatMap;
+}
+
+/// A dataflow.
+#[proc_macro_attribute]
+pub fn dataflow(args: TokenStream, item: TokenStream) -> TokenStream {
+    dataflow::expand(args.into(), item.into()).into()
 }

@@ -60,6 +60,9 @@ pub trait Param: Clone + Send + 'static {}
 #[diagnostic::do_not_recommend]
 impl<T: Clone + Send + 'static> Param for T {}
 
+/// Asserts that a type may be a dataflow's parameter.
+pub const fn assert_param<T: Param>() {}
+
 /// A stream that carries the items that a step takes.
 #[diagnostic::on_unimplemented(
     message = "this step needs a stream of `{T}`, but `{Self}` is given",

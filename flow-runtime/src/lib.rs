@@ -41,6 +41,7 @@ pub mod prelude {
         for_each, for_each_keyed, from_iter,
     };
     pub use crate::steps::*;
+    pub use crate::bounds::assert_param;
     pub use crate::stream::{Broadcast, Keyed, Stream};
     pub use crate::{Dataflow, EpochPolicy, RunOptions};
     pub use flow_macros::*;
@@ -63,6 +64,7 @@ pub mod __private {
     pub use crate::plan::*;
     pub use crate::state::{Field, LoadError, Saved, Schema, State, Variant, load_foreign, save_foreign};
     pub use crate::steps::{Branch, Feed, SourceFlow, __seal as seal};
+    pub use crate::bounds::assert_param;
     pub use crate::stream::{Broadcast, ConfigArg, Fixed, Keyed, Slot, Stream, Token};
     pub use crate::Dataflow;
 }

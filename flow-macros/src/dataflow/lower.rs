@@ -1,0 +1,299 @@
+//! Phase 1: the body as it was written, on tokens, with the user's spans and in the user's order.
+//!
+//! `let words = split(lines);` becomes `<split>::__check(lines); let (words, __plan1) = <split>::__wire(lines);`. All type
+//! errors appear here. Phase 2 uses the tokens `__tokN` and the plans `__planN` that this leaves behind.
+
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Expr, PathArguments, Stmt, Token};
+
+use super::scope::{self, Place, Visitor, words};
+use super::signature::ParamKind;
+use super::{Arg, Flow, Outputs, Part, Step, StreamIx};
+
+/// The token of a stream, out of reach of the user's names.
+pub(super) fn token_name(ix: StreamIx) -> Ident {
+    format_ident!("__tok{}", ix)
+}
+
+/// The plan of a step.
+pub(super) fn plan_name(node: usize) -> Ident {
+    format_ident!("__plan{}", node)
+}
+
+/// Phase 1 of a flow.
+pub(super) fn lower(flow: &Flow) -> TokenStream {
+    let params: Vec<Ident> = flow.signature.of_kind(ParamKind::Config).map(|param| param.name.clone()).collect();
+    let mut code = inputs(flow);
+    let mut node = 0;
+    for part in &flow.body {
+        match part {
+            Part::Plain(stmt) => {
+                let mut stmt = stmt.clone();
+                clone_in_statement(&mut stmt, &params);
+                stmt.to_tokens(&mut code);
+            }
+            // An error in expression position has the error type: nothing downstream is reported again.
+            Part::Bad(names, error) if names.is_empty() => code.extend(quote!({ #error };)),
+            Part::Bad(names, error) => code.extend(quote!(#(let #names = { #error };)*)),
+            Part::Step(step) => {
+                code.extend(lower_step(flow, step, node, &params));
+                node += 1;
+            }
+        }
+    }
+    code.extend(returned(flow));
+    code
+}
+
+/// The tokens of the streams that come in.
+fn inputs(flow: &Flow) -> TokenStream {
+    let private = flow.paths.private();
+    let mut code = TokenStream::new();
+    for param in flow.signature.of_kind(ParamKind::Stream) {
+        let Some(ix) = flow.streams.iter().position(|stream| stream.name == param.name) else { continue };
+        let (token, name, ty) = (token_name(ix), &param.name, &param.ty);
+        code.extend(quote! {
+            let #token = <#ty as #private::Token>::token();
+            let #name = #token;
+        });
+    }
+    code
+}
+
+fn lower_step(flow: &Flow, step: &Step, node: usize, params: &[Ident]) -> TokenStream {
+    let span = step.callee().span();
+    let (plan, path) = (plan_name(node), path_of(step));
+    let mut code = TokenStream::new();
+
+    // The check of the inputs is a call of its own: what it says is said once.
+    let streams: Vec<&Ident> = step.inputs().map(|(_, at)| at).collect();
+    let count = if step.callee() == "merge" { streams.len().to_string() } else { String::new() };
+    let unknown = step.args.iter().find_map(|arg| match arg {
+        Arg::Unknown(name) => Some(name),
+        _ => None,
+    });
+    if !streams.is_empty() && unknown.is_none() {
+        let check = method("__check", &count, span);
+        let arguments = parenthesised(step, quote!(#(#streams),*));
+        let called = quote_spanned!(span=> <#path>::#check);
+        code.extend(quote!(#[cfg(not(rust_analyzer))] #called #arguments;));
+    }
+    if let Some(name) = unknown {
+        let private = flow.paths.private_at(name.span());
+        code.extend(quote_spanned!(name.span()=> #private::bound_by_step(&#name);));
+    }
+
+    let arguments: Vec<TokenStream> = step.args.iter().map(|arg| argument(arg, params)).collect();
+    let arguments = parenthesised(step, quote!(#(#arguments),*));
+    let count = if step.callee() == "merge" { step.args.len().to_string() } else { count };
+    let wire = method("__wire", &count, span);
+    let called = match turbofish(step) {
+        Some(types) => quote_spanned!(span=> <#path>::__types::#types().#wire),
+        None => quote_spanned!(span=> <#path>::#wire),
+    };
+    let let_token = step.let_token.unwrap_or_default();
+    let ty = step.ty.as_ref().map(|ty| quote!(: (#ty, _)));
+    let streams_name = format_ident!("__streams{}", node);
+    let pattern = match &step.outputs {
+        Outputs::None => quote!(()),
+        Outputs::One(ix) => flow.streams[*ix].name.to_token_stream(),
+        Outputs::Tuple(all) => {
+            let names = all.iter().map(|ix| &flow.streams[*ix].name);
+            quote!((#(#names),*))
+        }
+        Outputs::Struct { pattern, .. } => pattern.to_token_stream(),
+        Outputs::Branch { .. } => streams_name.to_token_stream(),
+    };
+    code.extend(quote!(#let_token (#pattern, #plan) #ty = #called #arguments;));
+    if let Outputs::Branch { pattern, fields } = &step.outputs {
+        code.extend(variants(flow, &streams_name, pattern, fields));
+    }
+
+    // What must hold for the output is said at the input that the user wrote.
+    if let Outputs::One(ix) = &step.outputs
+        && !flow.streams[*ix].broadcast
+    {
+        let name = &flow.streams[*ix].name;
+        let post = Ident::new("__post", span);
+        let at = step.call.args.first().map_or(span, Spanned::span);
+        let output = respan(quote!((#name)), at);
+        let called = quote_spanned!(span=> <#path>::#post);
+        code.extend(quote!(#[cfg(not(rust_analyzer))] #called #output;));
+    }
+    for ix in step.outputs.streams() {
+        if !flow.streams[ix].broadcast {
+            let (token, name) = (token_name(ix), &flow.streams[ix].name);
+            code.extend(quote!(let #token = #name;));
+        }
+    }
+    code
+}
+
+/// Takes the streams of a `branch` out of their struct, and sees to it that none was left.
+fn variants(flow: &Flow, streams: &Ident, pattern: &syn::Pat, fields: &[(Ident, StreamIx)]) -> TokenStream {
+    let mut code = TokenStream::new();
+    for (field, ix) in fields {
+        let name = &flow.streams[*ix].name;
+        let field_at = field.span();
+        code.extend(quote_spanned!(field_at=> let #name = #streams.#field;));
+    }
+    let span = pattern.span();
+    let names = fields.iter().map(|(_, ix)| &flow.streams[*ix].name);
+    let names = respan(quote!((#(#names),*)), span);
+    let all = Ident::new("__all_variants", span);
+    code.extend(quote_spanned!(span=> #streams.#all #names;));
+    code
+}
+
+/// `__check`, or `__check3` for `merge`.
+fn method(name: &str, count: &str, span: Span) -> Ident {
+    Ident::new(&format!("{name}{count}"), span)
+}
+
+/// The path of the operator without its turbofish.
+pub(super) fn path_of(step: &Step) -> syn::Path {
+    let mut path = step.path.clone();
+    if let Some(last) = path.segments.last_mut() {
+        last.arguments = PathArguments::None;
+    }
+    path
+}
+
+/// `<u32>` of `parse::<u32>(lines)`.
+fn turbofish(step: &Step) -> Option<TokenStream> {
+    match &step.path.segments.last()?.arguments {
+        PathArguments::AngleBracketed(arguments) => {
+            let args = &arguments.args;
+            Some(quote!(<#args>))
+        }
+        _ => None,
+    }
+}
+
+/// Tokens within the parentheses of the user's call, so that errors about the number of arguments point there.
+fn parenthesised(step: &Step, inner: TokenStream) -> TokenStream {
+    let mut tokens = TokenStream::new();
+    step.call.paren_token.surround(&mut tokens, |tokens| inner.to_tokens(tokens));
+    tokens
+}
+
+/// The same tokens at another place; names still resolve where they were written.
+fn respan(tokens: TokenStream, at: Span) -> TokenStream {
+    tokens
+        .into_iter()
+        .map(|mut token| match &token {
+            TokenTree::Group(group) => {
+                let mut moved = Group::new(group.delimiter(), respan(group.stream(), at));
+                moved.set_span(at);
+                moved.into()
+            }
+            _ => {
+                token.set_span(at.resolved_at(token.span()));
+                token
+            }
+        })
+        .collect()
+}
+
+fn argument(arg: &Arg, params: &[Ident]) -> TokenStream {
+    match arg {
+        Arg::Stream(_, name) | Arg::Unknown(name) => name.to_token_stream(),
+        Arg::Broadcast(_, name) => quote_spanned!(name.span()=> ::core::clone::Clone::clone(&#name)),
+        Arg::Config(expr) => {
+            let mut expr = expr.clone();
+            scope::walk(&mut expr, &mut Clones { params, in_step: true });
+            expr.to_token_stream()
+        }
+    }
+}
+
+fn clone_in_statement(stmt: &mut Stmt, params: &[Ident]) {
+    scope::walk_stmt(stmt, &mut Clones { params, in_step: false });
+}
+
+/// Clones the dataflow's parameters wherever they are mentioned, so that each may be mentioned many times.
+///
+/// In a step's argument that is every mention; a closure there takes clones of its own and gets `move`. In ordinary Rust
+/// only a parameter that would be moved is cloned: ordinary Rust stays as it is otherwise.
+struct Clones<'a> {
+    params: &'a [Ident],
+    in_step: bool,
+}
+
+impl Clones<'_> {
+    fn own(&self, found: &[Ident]) -> Vec<&Ident> {
+        self.params.iter().filter(|param| found.contains(param)).collect()
+    }
+
+    /// `{ let a = a.clone(); expr }`
+    fn around(&self, expr: &Expr, found: &[Ident]) -> Option<Expr> {
+        let own = self.own(found);
+        if own.is_empty() {
+            return None;
+        }
+        Some(syn::parse_quote!({
+            #(
+                // A word of a macro call may be no mention of the parameter at all.
+                #[allow(unused_variables, clippy::redundant_clone)]
+                let #own = ::core::clone::Clone::clone(&#own);
+            )*
+            #expr
+        }))
+    }
+}
+
+impl Visitor for Clones<'_> {
+    fn name(&mut self, expr: &mut Expr, name: &Ident, place: Place) {
+        let moves = match place {
+            Place::Moved => true,
+            Place::Looked => self.in_step,
+            Place::Borrowed | Place::Assigned => false,
+        };
+        if moves && self.params.contains(name) {
+            let clone = quote_spanned!(name.span()=> ::core::clone::Clone::clone(&#name));
+            *expr = Expr::Verbatim(clone);
+        }
+    }
+
+    fn closure(&mut self, closure: &mut Expr) -> bool {
+        let Expr::Closure(inner) = closure else { return false };
+        if self.in_step {
+            inner.capture.get_or_insert_with(|| Token![move](inner.inputs_begin.span()));
+            let mut found = Vec::new();
+            words(inner.to_token_stream(), &mut found);
+            if let Some(cloned) = self.around(closure, &found) {
+                *closure = cloned;
+            }
+        }
+        false
+    }
+
+    fn invocation(&mut self, expr: Option<&mut Expr>, words: &[Ident]) {
+        if let (Some(expr), true) = (expr, self.in_step)
+            && let Some(cloned) = self.around(expr, words)
+        {
+            *expr = cloned;
+        }
+    }
+}
+
+/// That what is returned has the declared types; an error points at the returned name.
+fn returned(flow: &Flow) -> TokenStream {
+    use super::Returned;
+    use super::signature::Output;
+    let mut code = TokenStream::new();
+    match (&flow.returned, &flow.signature.output) {
+        (Returned::Struct { expr, .. }, Output::Struct(ty)) => {
+            code.extend(quote_spanned!(expr.span()=> let _: #ty = #expr;));
+        }
+        (Returned::Streams(streams), output) => {
+            for ((_, at), ty) in streams.iter().zip(output.types()) {
+                code.extend(quote_spanned!(at.span()=> let _: #ty = #at;));
+            }
+        }
+        _ => {}
+    }
+    code
+}

@@ -1,0 +1,1 @@
+//! What the macro does, on tokens, without the compiler.
