@@ -36,7 +36,7 @@ pub(crate) enum Way {
 }
 
 /// The sending end of a boundary.
-pub struct Sending<R> {
+pub(crate) struct Sending<R> {
     id: OutletId,
     way: Way,
     core: Rc<Core>,

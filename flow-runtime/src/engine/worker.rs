@@ -159,9 +159,11 @@ impl Worker {
 
     fn run_stages(&mut self) -> bool {
         let core = &self.core;
-        self.stages().fold(false, |progress, at| {
-            core.enter(at, |stage| stage.run(core)).unwrap_or(false) || progress
-        })
+        let mut progress = false;
+        for at in self.stages() {
+            progress |= core.enter(at, |stage| stage.run(core)).unwrap_or(false);
+        }
+        progress
     }
 
     fn poll_sources(&mut self) -> bool {

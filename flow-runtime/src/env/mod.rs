@@ -16,7 +16,7 @@ use crate::io::Io;
 use crate::time::Timestamp;
 
 /// Time, turns, parking and files.
-pub trait Env: Send + Sync + fmt::Debug {
+pub(crate) trait Env: Send + Sync + fmt::Debug {
     /// Called once, before the participants begin.
     fn begin(&self, participants: usize);
     /// The first call of a participant, on its own thread.

@@ -113,7 +113,7 @@ macro_rules! words {
     )*};
 }
 
-impl<'a> ser::Serializer for &'a mut Hashing {
+impl ser::Serializer for &mut Hashing {
     type Ok = ();
     type Error = Refused;
     type SerializeSeq = Self;

@@ -145,7 +145,6 @@ impl key_by_ref {
     #[doc(hidden)]
     pub fn __post<K: Key, T: Item>(_: Keyed<K, T>) {}
     #[doc(hidden)]
-    #[allow(clippy::type_complexity)] // A wired step is its tokens and its plan.
     pub fn __wire<U, Q, F>(_: U, f: F) -> (Keyed<Q::Owned, U::Item>, KeyByRefPlan<U, Q, F>)
     where
         U: Token,

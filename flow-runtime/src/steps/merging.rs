@@ -39,6 +39,7 @@ macro_rules! merges {
     ($($wire:ident $check:ident $plan:ident [$($stream:ident $first:ident $out:ident),*];)*) => {
         impl merge {$(
             #[doc(hidden)]
+            #[allow(clippy::too_many_arguments)] // One argument a stream.
             pub fn $check<$($stream),*>($(_: $stream),*) {}
             /// The call with this number of inputs.
             #[doc(hidden)]
@@ -176,7 +177,6 @@ impl connect {
     #[doc(hidden)]
     pub fn __post<U>(_: U) {}
     #[doc(hidden)]
-    #[allow(clippy::type_complexity)] // A wired step is its tokens and its plan.
     pub fn __wire<K: 'static, A: 'static, B: 'static>(
         _: Keyed<K, A>,
         _: Keyed<K, B>,

@@ -1,0 +1,1 @@
+//! Complete programs that use flow; see `examples/README.md`.
