@@ -1,5 +1,7 @@
 //! The handle of a dataflow that runs inside a service.
 
+#![allow(clippy::disallowed_types)] // How long a run took is told to people; nothing depends on it.
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;

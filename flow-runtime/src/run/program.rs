@@ -1,5 +1,7 @@
 //! Running as a program: signals, progress on a terminal, a summary.
 
+#![allow(clippy::disallowed_types)] // A terminal is the outside world.
+
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
