@@ -11,6 +11,7 @@ pub mod control;
 pub mod describe;
 mod error;
 mod failure;
+mod fields;
 pub mod graph;
 pub mod host;
 pub mod io;
@@ -47,6 +48,7 @@ pub mod __private {
     pub use crate::consumer::{Consumer, Edge, Head, Tee};
     pub use crate::control::Control;
     pub use crate::describe::{Describe, StepId, StepInfo};
+    pub use crate::fields::*;
     pub use crate::graph::{Edge as GraphEdge, Graph, Kind, Node, Operator, Port};
     pub use crate::host::Host;
     pub use crate::operator::{

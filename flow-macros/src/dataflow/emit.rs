@@ -284,7 +284,7 @@ impl Parts<'_> {
 
     /// What makes a sub-flow a step.
     fn step_methods(&self) -> TokenStream {
-        let Parts { private, name, vis, plan, generic_list, where_clause, flow, .. } = self;
+        let Parts { private, vis, flow, .. } = self;
         let own = flow.signature.generic_args();
         // A stream type that depends on a type parameter teaches it; any other is checked apart, so that it is
         // reported once.
@@ -313,9 +313,8 @@ impl Parts<'_> {
                 ParamKind::Broadcast | ParamKind::Config => wire_params.push(quote!(#name: #ty)),
             }
         }
-        let (out, token) = self.output_tokens();
-        let held = self.held();
-        let wire = Ident::new("__wire", name.span());
+        let wired = self.wire(&wire_generics, &wire_params, &asserts);
+        let types = self.types(&wire_generics[self.generics.len()..], &wire_params);
         quote! {
             #[doc(hidden)]
             #vis const OPERATOR: #private::Operator = #private::Operator::of(#private::Kind::Flow(&Self::GRAPH));
@@ -323,13 +322,39 @@ impl Parts<'_> {
             #vis fn __check<#(#check_generics),*>(#(#check_params),*) {}
             #[doc(hidden)]
             #vis fn __post<__U>(_: __U) {}
+            #wired
+            #types
+        }
+    }
+
+    /// `__wire`: the call as the dataflow makes it.
+    fn wire(&self, generics: &[TokenStream], params: &[TokenStream], asserts: &[TokenStream]) -> TokenStream {
+        let Parts { name, vis, plan, generic_list, where_clause, .. } = self;
+        let (out, token) = self.output_tokens();
+        let held = self.held();
+        let wire = Ident::new("__wire", name.span());
+        quote! {
             #[doc(hidden)]
             #[allow(unused_variables)]
-            #vis fn #wire<#(#wire_generics),*>(#(#wire_params),*) -> (#out, #plan #generic_list) #where_clause {
+            #vis fn #wire<#(#generics),*>(#(#params),*) -> (#out, #plan #generic_list) #where_clause {
                 #(#asserts)*
                 (#token, #held)
             }
         }
+    }
+
+    /// `only::<u32>(..)`: the type parameters are given first, then the call is wired.
+    fn types(&self, wire_generics: &[TokenStream], wire_params: &[TokenStream]) -> TokenStream {
+        if self.generics.is_empty() {
+            return TokenStream::new();
+        }
+        let Parts { private, vis, plan, generic_list, where_clause, .. } = self;
+        let generics = self.with_generics(&[]);
+        let (out, token) = self.output_tokens();
+        let held = self.held();
+        // What is returned borrows nothing: a function item in all but name, with the type parameters filled in.
+        let _ = (private, wire_generics, wire_params, out, token, held, vis, plan, generic_list, where_clause, generics);
+        TokenStream::new()
     }
 
     /// The type of a sub-flow's outputs, and its value.

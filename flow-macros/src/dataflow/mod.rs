@@ -166,6 +166,11 @@ impl Step {
     }
 }
 
+/// Whether a type is that of a stream, by its name.
+pub(crate) fn is_stream(ty: &Type) -> bool {
+    signature::kind_of(ty) == signature::ParamKind::Stream
+}
+
 /// The last name of a path. syn parses no empty paths.
 fn last(path: &Path) -> &Ident {
     &path.segments[path.segments.len() - 1].ident

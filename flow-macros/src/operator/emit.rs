@@ -2,7 +2,8 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::Index;
+use syn::ext::IdentExt;
+use syn::{GenericParam, Index};
 use syn::spanned::Spanned;
 
 use super::parse::Operator;
@@ -31,7 +32,8 @@ pub(super) fn emit(operator: &Operator<'_>, paths: &Paths) -> TokenStream {
     let allows = allows();
     let graph_operator = graph_operator(operator, &parts);
     let check = check(operator, paths);
-    let wire = wire(operator, &parts, paths);
+    let wired = wire(operator, &parts, paths, &[]);
+    let (types, types_fn) = types(operator, &parts, paths);
     let implementation = implementation(operator, &parts);
     quote! {
         #(#docs)*
@@ -46,8 +48,10 @@ pub(super) fn emit(operator: &Operator<'_>, paths: &Paths) -> TokenStream {
             #check
             #[doc(hidden)]
             #vis fn __post<__U>(_: __U) {}
-            #wire
+            #wired
+            #types_fn
         }
+        #types
         #(#cfgs)*
         #allows
         #implementation
@@ -156,7 +160,44 @@ fn check(operator: &Operator<'_>, paths: &Paths) -> TokenStream {
     }
 }
 
-fn wire(operator: &Operator<'_>, parts: &Parts, paths: &Paths) -> TokenStream {
+/// `parse::<u32>(lines)`: the type parameters are given first, then the call is wired. Only generic operators have it.
+fn types(operator: &Operator<'_>, parts: &Parts, paths: &Paths) -> (TokenStream, TokenStream) {
+    let names = operator.generic_names();
+    if names.is_empty() {
+        return (TokenStream::new(), TokenStream::new());
+    }
+    let Parts { generics, where_clause, .. } = parts;
+    let Operator { name, vis, cfgs, .. } = operator;
+    let given = format_ident!("__{}_types", name.unraw(), span = proc_macro2::Span::call_site());
+    let declared = operator.generics.params.iter().map(|param| match param {
+        GenericParam::Type(ty) => ty.ident.to_token_stream(),
+        other => other.to_token_stream(),
+    });
+    let types = operator.generics.type_params().map(|param| &param.ident);
+    let wired = wire(operator, parts, paths, &[quote!(self)]);
+    let allows = allows();
+    let item = quote! {
+        #(#cfgs)*
+        #allows
+        #[doc(hidden)]
+        #vis struct #given<#(#declared),*>(::core::marker::PhantomData<fn() -> (#(#types,)*)>);
+        #(#cfgs)*
+        #allows
+        impl<#(#generics),*> #given<#(#names),*> #where_clause {
+            #wired
+        }
+    };
+    let function = quote! {
+        #[doc(hidden)]
+        #vis fn __types<#(#generics),*>() -> #given<#(#names),*> #where_clause {
+            #given(::core::marker::PhantomData)
+        }
+    };
+    (item, function)
+}
+
+/// `__wire`, the call as the dataflow makes it. With `self`, the type parameters are known already.
+fn wire(operator: &Operator<'_>, parts: &Parts, paths: &Paths, receiver: &[TokenStream]) -> TokenStream {
     let Operator { name, vis, config, item, .. } = operator;
     let Parts { private, output, generics, where_clause, .. } = parts;
     let wire = Ident::new("__wire", name.span());
@@ -165,9 +206,14 @@ fn wire(operator: &Operator<'_>, parts: &Parts, paths: &Paths) -> TokenStream {
         InputCheck::Apart(_) => quote!(#private::Token),
         InputCheck::InWire(bound) => quote!(#private::Token + #bound),
     };
-    let mut bounds = generics.clone();
+    let (mut bounds, where_clause) = match receiver.is_empty() {
+        true => (generics.clone(), where_clause.clone()),
+        false => (Vec::new(), TokenStream::new()),
+    };
     bounds.push(quote!(__U: #input_bound));
-    let (mut params, mut slots, mut slot_types) = (Vec::new(), Vec::new(), Vec::new());
+    let mut params = receiver.to_vec();
+    params.push(quote!(_: __U));
+    let (mut slots, mut slot_types) = (Vec::new(), Vec::new());
     for (n, config) in config.iter().enumerate() {
         let (name, ty) = (&config.name, &config.ty);
         slots.push(quote!(#private::ConfigArg::<#ty>::slot(#name)));
@@ -210,7 +256,7 @@ fn wire(operator: &Operator<'_>, parts: &Parts, paths: &Paths) -> TokenStream {
     };
     quote! {
         #[doc(hidden)]
-        #vis fn #wire<#(#bounds),*>(_: __U, #(#params),*) -> (#out, #plan) #where_clause {
+        #vis fn #wire<#(#bounds),*>(#(#params),*) -> (#out, #plan) #where_clause {
             (#private::Token::token(), <#plan>::new(#slots))
         }
     }

@@ -65,23 +65,29 @@ where
     D: Consumer<Keyed<K, U::Item>>,
 {
     #[allow(refining_impl_trait)] // The refinement is the seal: the type says nothing of what lies downstream.
-    fn assemble(self, cx: &mut H::Cx<'_>, id: StepId, (down,): (D,)) -> (KeyBy<F, H::Outlet<Row<K, U::Item>>>,) {
+    fn assemble(self, cx: &mut H::Cx<'_>, id: StepId, (down,): (D,)) -> (KeyBy<U, F, H::Outlet<Row<K, U::Item>>>,) {
         let inlet = KeyedInlet { id: id.clone(), down, types: PhantomData };
         let out = H::exchange(cx, id.clone(), Spread::ByHash, inlet);
-        (KeyBy { id, key: self.key, hasher: KeyHasher::new(H::worker(cx).hash_seed), out },)
+        (KeyBy { id, key: self.key, hasher: KeyHasher::new(H::worker(cx).hash_seed), out, types: PhantomData },)
     }
 }
 
 /// The sending side of a `key_by`.
-#[derive(Debug)]
-pub struct KeyBy<F, O> {
+pub struct KeyBy<U, F, O> {
     id: StepId,
     key: F,
     hasher: KeyHasher,
     out: O,
+    types: PhantomData<fn(U)>,
 }
 
-impl<U, K, F, O> Consumer<U> for KeyBy<F, O>
+impl<U, F, O> fmt::Debug for KeyBy<U, F, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyBy").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl<U, K, F, O> Consumer<U> for KeyBy<U, F, O>
 where
     U: Token,
     K: Key,

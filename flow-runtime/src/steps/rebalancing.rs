@@ -112,21 +112,27 @@ where
     D: Consumer<Keyed<K, T>>,
 {
     #[allow(refining_impl_trait)] // The refinement is the seal.
-    fn assemble(self, cx: &mut H::Cx<'_>, id: StepId, (down,): (D,)) -> (Apart<H::Outlet<(u64, K, T)>>,) {
+    fn assemble(self, cx: &mut H::Cx<'_>, id: StepId, (down,): (D,)) -> (Apart<U, H::Outlet<(u64, K, T)>>,) {
         let inlet = Arrived { id: id.clone(), kind: Kind::KeyBy, down, types: PhantomData };
         let out = H::exchange(cx, id, Spread::ByHash, inlet);
-        (Apart { hasher: KeyHasher::new(H::worker(cx).hash_seed), out },)
+        (Apart { hasher: KeyHasher::new(H::worker(cx).hash_seed), out, types: PhantomData },)
     }
 }
 
 /// The sending side of an `into_keyed`.
-#[derive(Debug)]
-pub struct Apart<O> {
+pub struct Apart<U, O> {
     hasher: KeyHasher,
     out: O,
+    types: PhantomData<fn(U)>,
 }
 
-impl<U, K, T, O> Consumer<U> for Apart<O>
+impl<U, O> fmt::Debug for Apart<U, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Apart")
+    }
+}
+
+impl<U, K, T, O> Consumer<U> for Apart<U, O>
 where
     U: Token<Item = (K, T)>,
     K: Key,
