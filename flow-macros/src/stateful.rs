@@ -6,7 +6,10 @@
 use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Attribute, Data, DeriveInput, Fields, GenericParam, Generics, LitInt, LitStr, Member, Type, parse_quote};
+use syn::{
+    Attribute, Data, DeriveInput, Fields, GenericParam, Generics, LitInt, LitStr, Member, Type,
+    parse_quote,
+};
 
 use crate::diag::{Errors, with_help};
 use crate::paths::{Argument, Paths, allows, arguments, cfgs};
@@ -19,13 +22,17 @@ const VARIANTS_MAX: usize = 256;
 pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let mut version = 1;
-    let paths = arguments(args, "#[stateful]", &["version = N"], &mut errors, |argument, errors| {
-        own_argument(argument, &mut version, errors)
-    });
+    let paths =
+        arguments(args, "#[stateful]", &["version = N"], &mut errors, |argument, errors| {
+            own_argument(argument, &mut version, errors)
+        });
     let mut input: DeriveInput = match syn::parse2(item.clone()) {
         Ok(input) => input,
         Err(error) => {
-            errors.push(syn::Error::new(error.span(), format!("`#[stateful]` stands on a struct or an enum: {error}")));
+            errors.push(syn::Error::new(
+                error.span(),
+                format!("`#[stateful]` stands on a struct or an enum: {error}"),
+            ));
             let errors = errors.into_tokens();
             return quote!(#item #errors);
         }
@@ -115,7 +122,12 @@ struct Saved<'a> {
 }
 
 impl<'a> Saved<'a> {
-    fn parse(input: &'a DeriveInput, version: u32, paths: &'a Paths, errors: &mut Errors) -> Option<Self> {
+    fn parse(
+        input: &'a DeriveInput,
+        version: u32,
+        paths: &'a Paths,
+        errors: &mut Errors,
+    ) -> Option<Self> {
         serde_attributes(&input.attrs, errors);
         let mut index = 0;
         let shape = match &input.data {
@@ -125,7 +137,10 @@ impl<'a> Saved<'a> {
                     errors.at(&input.ident, "an enum without variants has no values to save");
                 }
                 if let Some(variant) = data.variants.iter().nth(VARIANTS_MAX) {
-                    errors.at(&variant.ident, format!("a `#[stateful]` enum has at most {VARIANTS_MAX} variants"));
+                    errors.at(
+                        &variant.ident,
+                        format!("a `#[stateful]` enum has at most {VARIANTS_MAX} variants"),
+                    );
                 }
                 let mut variants = Vec::new();
                 for variant in &data.variants {
@@ -189,7 +204,8 @@ fn way(attrs: &[Attribute], errors: &mut Errors) -> Way {
 
 /// Serde attributes that an encoding without field names cannot hold.
 fn serde_attributes(attrs: &[Attribute], errors: &mut Errors) {
-    const REFUSED: [&str; 6] = ["flatten", "tag", "content", "untagged", "skip_serializing_if", "deserialize_any"];
+    const REFUSED: [&str; 6] =
+        ["flatten", "tag", "content", "untagged", "skip_serializing_if", "deserialize_any"];
     for attr in attrs.iter().filter(|attr| attr.path().is_ident("serde")) {
         // Whatever else stands there is serde's to judge.
         let _ = attr.parse_nested_meta(|meta| {
@@ -251,13 +267,22 @@ impl Saved<'_> {
             let GenericParam::Type(param) = param else { continue };
             param.default = None;
             let names = [param.ident.clone()];
-            if fields.iter().any(|field| matches!(field.way, Way::Own) && mentions(&field.ty, &names)) {
+            if fields
+                .iter()
+                .any(|field| matches!(field.way, Way::Own) && mentions(&field.ty, &names))
+            {
                 param.bounds.push(parse_quote!(#private::Saved));
             }
-            if fields.iter().any(|field| matches!(field.way, Way::Foreign(_)) && mentions(&field.ty, &names)) {
+            if fields
+                .iter()
+                .any(|field| matches!(field.way, Way::Foreign(_)) && mentions(&field.ty, &names))
+            {
                 param.bounds.push(parse_quote!(#private::Foreign));
             }
-            if fields.iter().any(|field| matches!(field.way, Way::Skipped) && mentions(&field.ty, &names)) {
+            if fields
+                .iter()
+                .any(|field| matches!(field.way, Way::Skipped) && mentions(&field.ty, &names))
+            {
                 param.bounds.push(parse_quote!(::core::default::Default));
             }
             if also_static {
@@ -353,7 +378,8 @@ impl Saved<'_> {
             }
             Shape::Enum(variants) => {
                 let variants = variants.iter().map(|variant| {
-                    let (name, fields) = (variant.name.to_string(), self.field_schemas(&variant.fields));
+                    let (name, fields) =
+                        (variant.name.to_string(), self.field_schemas(&variant.fields));
                     quote!(#private::Variant { name: #name, fields: #fields })
                 });
                 quote!(#private::Schema::Enum(#name, #version, &[#(#variants),*]))
@@ -416,9 +442,16 @@ impl Saved<'_> {
                 let arms = variants.iter().enumerate().map(|(n, variant)| {
                     let (name, tag) = (&variant.name, Literal::u8_suffixed(n as u8));
                     let members = variant.fields.iter().map(|field| &field.member);
-                    let values: Vec<Ident> =
-                        variant.fields.iter().map(|field| format_ident!("__f{}", field.index)).collect();
-                    let fields = variant.fields.iter().zip(&values).map(|(field, value)| save(field, quote!(#value)));
+                    let values: Vec<Ident> = variant
+                        .fields
+                        .iter()
+                        .map(|field| format_ident!("__f{}", field.index))
+                        .collect();
+                    let fields = variant
+                        .fields
+                        .iter()
+                        .zip(&values)
+                        .map(|(field, value)| save(field, quote!(#value)));
                     quote! {
                         #[allow(unused_variables)]
                         Self::#name { #(#members: #values),* } => {
@@ -448,7 +481,8 @@ impl Saved<'_> {
             }
             Shape::Enum(variants) => {
                 let arms = variants.iter().enumerate().map(|(n, variant)| {
-                    let (name, tag, fields) = (&variant.name, Literal::u8_suffixed(n as u8), value(&variant.fields));
+                    let (name, tag, fields) =
+                        (&variant.name, Literal::u8_suffixed(n as u8), value(&variant.fields));
                     quote!(#tag => ::core::result::Result::Ok(Self::#name #fields),)
                 });
                 let unknown = format!("a variant of `{}` is not known", self.input.ident);
@@ -491,7 +525,11 @@ mod tests {
             ("", "enum E {}", "no values"),
             ("", "struct S<'a> { a: &'a str }", "no borrows"),
             ("", "struct S { #[serde(flatten)] a: A }", "cannot be held"),
-            ("", "struct S { #[serde(default, skip_serializing_if = \"f\")] a: A }", "cannot be held"),
+            (
+                "",
+                "struct S { #[serde(default, skip_serializing_if = \"f\")] a: A }",
+                "cannot be held",
+            ),
             ("", "#[serde(tag = \"t\", content = \"c\")] enum E { A }", "cannot be held"),
             ("", "struct S { #[state(foreign = \"\")] a: A }", "name the type"),
             ("", "struct S { #[state(skipped)] a: A }", "it accepts `skip`"),
@@ -502,7 +540,10 @@ mod tests {
 
     #[test]
     fn serde_attributes_that_can_be_held_are_serdes_affair() {
-        let text = expanded("", "#[serde(rename_all = \"x\", bound(serialize = \"T\"))] struct S { #[serde(default)] a: A }");
+        let text = expanded(
+            "",
+            "#[serde(rename_all = \"x\", bound(serialize = \"T\"))] struct S { #[serde(default)] a: A }",
+        );
         assert!(!text.contains("compile_error"), "{text}");
     }
 }

@@ -44,7 +44,6 @@ impl<'a, K: Serialize> Note<'a, K> {
         Note { step, key: Some(key) }
     }
 
-
     /// The function has returned.
     #[inline(always)]
     pub(crate) fn clear(self) {

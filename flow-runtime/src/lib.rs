@@ -31,17 +31,19 @@ pub use stream::{Broadcast, Keyed, Stream};
 
 /// Everything that a dataflow is written with.
 pub mod prelude {
+    pub use crate::Dataflow;
+    pub use crate::bounds::assert_param;
     pub use crate::bounds::{Item, Key};
     pub use crate::steps::*;
-    pub use crate::bounds::assert_param;
     pub use crate::stream::{Broadcast, Keyed, Stream};
-    pub use crate::Dataflow;
     pub use flow_macros::*;
 }
 
 /// What the macros name. Not part of the public interface.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::Dataflow;
+    pub use crate::bounds::assert_param;
     pub use crate::bounds::{
         FanOut, Feeds, FeedsKeyed, FeedsKeyedExactly, FeedsRef, Fits, Item, Key, Param,
     };
@@ -55,9 +57,9 @@ pub mod __private {
         FilterFn, FilterPlan, Held, Optional, StatefulFn, StatefulPlan, StepFn, StepPlan,
     };
     pub use crate::plan::*;
-    pub use crate::state::{Field, LoadError, Saved, Schema, State, Variant, load_foreign, save_foreign};
-    pub use crate::steps::{Branch, Feed, SourceFlow, __seal as seal};
-    pub use crate::bounds::assert_param;
+    pub use crate::state::{
+        Field, LoadError, Saved, Schema, State, Variant, load_foreign, save_foreign,
+    };
+    pub use crate::steps::{__seal as seal, Branch, Feed, SourceFlow};
     pub use crate::stream::{Broadcast, ConfigArg, Fixed, Keyed, Slot, Stream, Token};
-    pub use crate::Dataflow;
 }

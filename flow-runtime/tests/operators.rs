@@ -135,7 +135,12 @@ fn count(state: &mut Count, _word: &str, _item: String) -> u64 {
 
 /// Emits a session when it is full, and forgets it.
 #[stateful_filter_map]
-fn sessions(state: &mut Option<Session>, key: &u32, item: u32, full: usize) -> Option<(u32, Vec<u32>)> {
+fn sessions(
+    state: &mut Option<Session>,
+    key: &u32,
+    item: u32,
+    full: usize,
+) -> Option<(u32, Vec<u32>)> {
     let session = state.get_or_insert_with(|| Session { items: Vec::new() });
     session.items.push(item);
     if session.items.len() < full {
@@ -172,7 +177,13 @@ fn stateful_steps(
 #[test]
 fn state_is_kept_and_given_up() {
     let (closed, echoed, numbered) = (kept(), kept(), kept());
-    run(stateful_steps(given([1_u32, 2, 3, 5]), 2, closed.clone(), echoed.clone(), numbered.clone()));
+    run(stateful_steps(
+        given([1_u32, 2, 3, 5]),
+        2,
+        closed.clone(),
+        echoed.clone(),
+        numbered.clone(),
+    ));
     assert_eq!(closed.sorted(), [(1, (1, vec![1, 3]))]);
     assert_eq!(echoed.sorted(), [1, 2, 3, 3, 5, 5, 5]);
     assert_eq!(numbered.sorted(), [(0, (1, 2)), (1, (1, 1)), (1, (2, 3)), (1, (3, 5))]);
@@ -220,7 +231,13 @@ fn convert(amount: u64, rates: &Rates, base: &str) -> u64 {
 
 /// Both a live and a fixed configuration fit a `&C` parameter.
 #[dataflow]
-fn exchange(changes: Given<(String, u64)>, orders: Given<u64>, live: Kept<u64>, fixed: Kept<u64>, base: String) {
+fn exchange(
+    changes: Given<(String, u64)>,
+    orders: Given<u64>,
+    live: Kept<u64>,
+    fixed: Kept<u64>,
+    base: String,
+) {
     let updates = source(changes);
     let rates = broadcast(updates, |rates: &mut Rates, (name, rate)| {
         rates.of.insert(name, rate);
@@ -245,7 +262,13 @@ fn converting(amounts: Stream<u64>, rates: Broadcast<Rates>, base: String) -> St
 #[test]
 fn a_broadcast_is_configuration() {
     let (live, fixed) = (kept(), kept());
-    run(exchange(given([("EUR".to_owned(), 3_u64)]), given([2_u64]), live.clone(), fixed.clone(), "EUR".into()));
+    run(exchange(
+        given([("EUR".to_owned(), 3_u64)]),
+        given([2_u64]),
+        live.clone(),
+        fixed.clone(),
+        "EUR".into(),
+    ));
     assert_eq!(fixed.in_order(), [2]);
     // Whether the change or the order comes first is free.
     assert!([vec![2], vec![6]].contains(&live.in_order()));
@@ -284,7 +307,12 @@ fn built_in(
 #[test]
 fn built_in_steps() {
     let (out, seen) = (kept(), Arc::<std::sync::Mutex<Vec<String>>>::default());
-    let ran = run(built_in(given([(1_u32, "a".to_owned())]), given([(1_u32, 5_u64), (2, 6)]), out.clone(), seen.clone()));
+    let ran = run(built_in(
+        given([(1_u32, "a".to_owned())]),
+        given([(1_u32, 5_u64), (2, 6)]),
+        out.clone(),
+        seen.clone(),
+    ));
     assert!(ran.failure.is_none());
     assert_eq!(out.in_order().len(), 6);
     assert_eq!(seen.lock().expect("no panic").len(), 2);

@@ -50,7 +50,9 @@ fn ways<'a>(data: &'a DataEnum, name: &Ident, errors: &mut Errors) -> Vec<Way<'a
     for variant in &data.variants {
         let item = match &variant.fields {
             Fields::Unit => quote!(()),
-            Fields::Unnamed(fields) if fields.unnamed.len() == 1 => fields.unnamed[0].ty.to_token_stream(),
+            Fields::Unnamed(fields) if fields.unnamed.len() == 1 => {
+                fields.unnamed[0].ty.to_token_stream()
+            }
             Fields::Unnamed(fields) => {
                 let types = fields.unnamed.iter().map(|field| &field.ty);
                 quote!((#(#types,)*))
@@ -69,7 +71,13 @@ fn ways<'a>(data: &'a DataEnum, name: &Ident, errors: &mut Errors) -> Vec<Way<'a
         };
         let name = snake_case(&variant.ident);
         if let Some(other) = ways.iter().find(|way| way.name == name) {
-            errors.at(&variant.ident, format!("the streams of `{}` and `{}` would both be called `{name}`", other.variant.ident, variant.ident));
+            errors.at(
+                &variant.ident,
+                format!(
+                    "the streams of `{}` and `{}` would both be called `{name}`",
+                    other.variant.ident, variant.ident
+                ),
+            );
         }
         ways.push(Way { variant, name, item });
     }
@@ -85,7 +93,8 @@ fn snake_case(name: &Ident) -> Ident {
     for (n, letter) in letters.iter().enumerate() {
         let after_lower = n > 0 && (letters[n - 1].is_lowercase() || letters[n - 1].is_numeric());
         let before_lower = letters.get(n + 1).is_some_and(|next| next.is_lowercase());
-        if n > 0 && letter.is_uppercase() && letters[n - 1] != '_' && (after_lower || before_lower) {
+        if n > 0 && letter.is_uppercase() && letters[n - 1] != '_' && (after_lower || before_lower)
+        {
             snake.push('_');
         }
         snake.extend(letter.to_lowercase());
@@ -134,9 +143,12 @@ fn emit(input: &DeriveInput, ways: &[Way<'_>], paths: &Paths) -> TokenStream {
         let variant = &way.variant.ident;
         match &way.variant.fields {
             Fields::Unit => quote!(#name::#variant => self.#down.push(__head, ()),),
-            fields if fields.len() == 1 => quote!(#name::#variant(__item) => self.#down.push(__head, __item),),
+            fields if fields.len() == 1 => {
+                quote!(#name::#variant(__item) => self.#down.push(__head, __item),)
+            }
             fields => {
-                let parts: Vec<Ident> = (0..fields.len()).map(|n| format_ident!("__f{}", n)).collect();
+                let parts: Vec<Ident> =
+                    (0..fields.len()).map(|n| format_ident!("__f{}", n)).collect();
                 quote!(#name::#variant(#(#parts),*) => self.#down.push(__head, (#(#parts,)*)),)
             }
         }
@@ -150,7 +162,9 @@ fn emit(input: &DeriveInput, ways: &[Way<'_>], paths: &Paths) -> TokenStream {
                 #(pub #names: #types,)*
             }
             impl<#(#types),*> #streams<#(#types),*> {
-                pub fn __all_variants(self, #(#names: #types),*) {}
+                pub fn __all_variants(self, #(#names: #types),*) {
+                    let _ = (#(#names,)*);
+                }
             }
             pub struct #plan<__U>(::core::marker::PhantomData<fn(__U)>);
             #[automatically_derived]
@@ -211,9 +225,13 @@ mod tests {
 
     #[test]
     fn variants_become_streams_in_snake_case() {
-        for (variant, stream) in
-            [("Allow", "allow"), ("HttpError", "http_error"), ("HTTPError", "http_error"), ("V2Late", "v2_late"), ("Type", "r#type")]
-        {
+        for (variant, stream) in [
+            ("Allow", "allow"),
+            ("HttpError", "http_error"),
+            ("HTTPError", "http_error"),
+            ("V2Late", "v2_late"),
+            ("Type", "r#type"),
+        ] {
             assert_eq!(snake_case(&Ident::new(variant, Span::call_site())).to_string(), stream);
         }
     }
@@ -221,10 +239,36 @@ mod tests {
     #[test]
     fn what_cannot_be_taken_apart_is_said() {
         for (item, said) in [
-            (quote!(struct S;), "stands on an enum"),
-            (quote!(enum E {}), "nothing to take apart"),
-            (quote!(enum E { A { x: u8 } }), "`A(A)`"),
-            (quote!(enum E { AB, Ab, A_b }), "would both be called"),
+            (
+                quote!(
+                    struct S;
+                ),
+                "stands on an enum",
+            ),
+            (
+                quote!(
+                    enum E {}
+                ),
+                "nothing to take apart",
+            ),
+            (
+                quote!(
+                    enum E {
+                        A { x: u8 },
+                    }
+                ),
+                "`A(A)`",
+            ),
+            (
+                quote!(
+                    enum E {
+                        AB,
+                        Ab,
+                        A_b,
+                    }
+                ),
+                "would both be called",
+            ),
         ] {
             assert!(expand(item.clone()).to_string().contains(said), "{item}");
         }

@@ -27,14 +27,20 @@ pub(crate) fn expand(item: TokenStream) -> TokenStream {
                 "`#[derive(Outputs)]` stands on a struct with named fields, one per stream",
             ),
         },
-        _ => errors.at(&input.ident, "`#[derive(Outputs)]` stands on a struct with named fields, one per stream"),
+        _ => errors.at(
+            &input.ident,
+            "`#[derive(Outputs)]` stands on a struct with named fields, one per stream",
+        ),
     }
     for field in &fields {
         if !is_stream(&field.ty) {
             errors.at(
                 &field.ty,
                 with_help(
-                    format_args!("a sub-flow returns streams, and `{}` is none", written(&field.ty)),
+                    format_args!(
+                        "a sub-flow returns streams, and `{}` is none",
+                        written(&field.ty)
+                    ),
                     "the fields of a `#[derive(Outputs)]` struct are `Stream<..>` or `Keyed<..>`",
                 ),
             );
@@ -55,7 +61,8 @@ pub(crate) fn expand(item: TokenStream) -> TokenStream {
     let names = fields.iter().map(|field| &field.ident);
     let types = fields.iter().map(|field| &field.ty);
     let indices = (0..fields.len()).map(Literal::usize_unsuffixed);
-    let repeated = fields.iter().map(|_| quote!(#(#cfgs)* #[automatically_derived] impl #impl_generics));
+    let repeated =
+        fields.iter().map(|_| quote!(#(#cfgs)* #[automatically_derived] impl #impl_generics));
     quote! {
         #(#cfgs)*
         #allows

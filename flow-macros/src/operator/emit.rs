@@ -3,8 +3,8 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::{GenericParam, Index};
 use syn::spanned::Spanned;
+use syn::{GenericParam, Index};
 
 use super::parse::Operator;
 use super::{Kind, Yields};
@@ -135,16 +135,22 @@ fn input_check(operator: &Operator<'_>, paths: &Paths) -> InputCheck {
     let item = &operator.item;
     let private = paths.private_at(item.span());
     match &operator.keyed {
-        None if by_borrow(operator) => InputCheck::InWire(quote_spanned!(item.span()=> #private::FeedsRef<#item>)),
-        None if operator.is_generic(item) => InputCheck::InWire(quote_spanned!(item.span()=> #private::Feeds<#item>)),
-        None => InputCheck::Apart(quote_spanned!(item.span()=> #private::Feeds<#item>)),
-        Some((_, key)) if operator.is_generic(key) => {
-            InputCheck::InWire(quote_spanned!(item.span()=> #private::FeedsKeyedExactly<#key, #item>))
+        None if by_borrow(operator) => {
+            InputCheck::InWire(quote_spanned!(item.span()=> #private::FeedsRef<#item>))
         }
+        None if operator.is_generic(item) => {
+            InputCheck::InWire(quote_spanned!(item.span()=> #private::Feeds<#item>))
+        }
+        None => InputCheck::Apart(quote_spanned!(item.span()=> #private::Feeds<#item>)),
+        Some((_, key)) if operator.is_generic(key) => InputCheck::InWire(
+            quote_spanned!(item.span()=> #private::FeedsKeyedExactly<#key, #item>),
+        ),
         Some((_, key)) if operator.is_generic(item) => {
             InputCheck::InWire(quote_spanned!(item.span()=> #private::FeedsKeyed<#key, #item>))
         }
-        Some((_, key)) => InputCheck::Apart(quote_spanned!(item.span()=> #private::FeedsKeyed<#key, #item>)),
+        Some((_, key)) => {
+            InputCheck::Apart(quote_spanned!(item.span()=> #private::FeedsKeyed<#key, #item>))
+        }
     }
 }
 
@@ -197,7 +203,12 @@ fn types(operator: &Operator<'_>, parts: &Parts, paths: &Paths) -> (TokenStream,
 }
 
 /// `__wire`, the call as the dataflow makes it. With `self`, the type parameters are known already.
-fn wire(operator: &Operator<'_>, parts: &Parts, paths: &Paths, receiver: &[TokenStream]) -> TokenStream {
+fn wire(
+    operator: &Operator<'_>,
+    parts: &Parts,
+    paths: &Paths,
+    receiver: &[TokenStream],
+) -> TokenStream {
     let Operator { name, vis, config, item, .. } = operator;
     let Parts { private, output, generics, where_clause, .. } = parts;
     let wire = Ident::new("__wire", name.span());
@@ -275,8 +286,12 @@ fn implementation(operator: &Operator<'_>, parts: &Parts) -> TokenStream {
     let kind = quote!(const KIND: &'static str = #private::Kind::#variant.name(););
     let emitted = |call: TokenStream| match operator.kind.yields() {
         Yields::One => quote!(__emit(#call)),
-        Yields::Option => quote!(if let ::core::option::Option::Some(__out) = #call { __emit(__out) }),
-        _ => quote!(::core::iter::Iterator::for_each(::core::iter::IntoIterator::into_iter(#call), __emit)),
+        Yields::Option => {
+            quote!(if let ::core::option::Option::Some(__out) = #call { __emit(__out) })
+        }
+        _ => {
+            quote!(::core::iter::Iterator::for_each(::core::iter::IntoIterator::into_iter(#call), __emit))
+        }
     };
     match &operator.keyed {
         Some((state, key)) => {

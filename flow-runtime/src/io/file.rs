@@ -145,7 +145,12 @@ impl Files for Disk {
         Ok(Box::new(DiskFile { file, at: 0 }))
     }
     fn create(&self, path: &Path, truncate: bool) -> io::Result<Box<dyn File>> {
-        let file = fs::File::options().read(true).write(true).create(true).truncate(truncate).open(path)?;
+        let file = fs::File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(truncate)
+            .open(path)?;
         Ok(Box::new(DiskFile { file, at: 0 }))
     }
     fn kind(&self, path: &Path) -> io::Result<PathKind> {
@@ -159,7 +164,8 @@ impl Files for Disk {
         })
     }
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
-        let mut entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+        let mut entries =
+            fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
         entries.sort();
         Ok(entries)
     }

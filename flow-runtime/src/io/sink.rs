@@ -47,7 +47,12 @@ pub trait Sink<S: Token>: Clone + Send + 'static {
     ///
     /// # Errors
     /// When it cannot be opened or is not what it was; the dataflow does not start.
-    fn open(&self, io: &Io, partition: &PartitionId, resume: Resume<Self::Position>) -> Result<Self::Writer, Error>;
+    fn open(
+        &self,
+        io: &Io,
+        partition: &PartitionId,
+        resume: Resume<Self::Position>,
+    ) -> Result<Self::Writer, Error>;
 }
 
 /// Turns items into blocks, on the worker that has the items.
@@ -60,7 +65,12 @@ pub trait Encoder<S: Token>: 'static {
     ///
     /// # Errors
     /// When the item cannot be encoded; the run ends.
-    fn encode(&mut self, key: &S::Key, item: S::Item, block: &mut Self::Block) -> Result<usize, Error>;
+    fn encode(
+        &mut self,
+        key: &S::Key,
+        item: S::Item,
+        block: &mut Self::Block,
+    ) -> Result<usize, Error>;
 
     /// The partition of an item, among `partitions`. By default each worker fills one partition, so that a key's items
     /// stay in order.

@@ -41,7 +41,12 @@ pub trait Source: Clone + Send + 'static {
     ///
     /// # Errors
     /// When it cannot be opened, or is not what it was; the dataflow does not start.
-    fn open(&self, io: &Io, partition: &PartitionId, resume: Resume<Self::Position>) -> Result<Self::Reader, Error>;
+    fn open(
+        &self,
+        io: &Io,
+        partition: &PartitionId,
+        resume: Resume<Self::Position>,
+    ) -> Result<Self::Reader, Error>;
 }
 
 /// Where to begin reading. It must be matched, so that it cannot be overlooked.
@@ -81,7 +86,11 @@ pub trait Reader: 'static {
     ///
     /// # Errors
     /// When the input cannot be read; the run ends.
-    fn poll(&mut self, cx: &PollContext<'_>, emit: &mut impl FnMut(Self::Item)) -> Result<Poll, Error>;
+    fn poll(
+        &mut self,
+        cx: &PollContext<'_>,
+        emit: &mut impl FnMut(Self::Item),
+    ) -> Result<Poll, Error>;
 
     /// The position behind the last item that was emitted.
     fn position(&self) -> Self::Position;
