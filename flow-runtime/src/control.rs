@@ -43,6 +43,10 @@ pub struct Control<'a> {
 pub struct Answer {
     /// The earliest processing time at which a consumer wants a [`Signal::Tick`].
     pub wake_at: Option<Timestamp>,
+    /// Whether a consumer wants to know processing time before items come.
+    pub uses_time: bool,
+    /// Items that sinks have taken since they were last asked.
+    pub items_out: u64,
     /// The first failure. The run ends with it.
     pub failure: Option<Error>,
 }
@@ -66,6 +70,16 @@ impl<'a> Control<'a> {
     /// Asks for a [`Signal::Tick`] at `at` or soon after. Asked anew on every [`Signal::Flush`] and [`Signal::Tick`].
     pub fn wake_at(&mut self, at: Timestamp) {
         self.answer.wake_at = Some(self.answer.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Asks for a [`Signal::Tick`] before items that come after a pause. Asked on [`Signal::Open`].
+    pub fn use_time(&mut self) {
+        self.answer.uses_time = true;
+    }
+
+    /// Counts items that a sink has taken.
+    pub fn count_out(&mut self, items: u64) {
+        self.answer.items_out += items;
     }
 
     /// Ends the run with `failure`, unless another came first.

@@ -1,13 +1,21 @@
 //! Where a panic of a user's function happened: which step, which key.
 //!
+//! A panic of a user's function ends the run with an [`Error`] and without a backtrace on the terminal: a hook keeps
+//! what the panic says for the threads of the engine, and leaves all others to the hook that was there before.
+//!
 //! Asking costs nothing while nothing goes wrong: a [`Note`] is dropped only by unwinding, and is otherwise
 //! forgotten.
 
-use serde::Serialize;
-use std::cell::RefCell;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
 use std::mem;
+use std::panic;
+use std::sync::Once;
+
+use serde::Serialize;
 
 use crate::describe::StepId;
+use crate::error::{Error, ErrorKind};
 
 /// The step, and the key where there is one, of a panic on this thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,11 +26,45 @@ pub(crate) struct Place {
 
 thread_local! {
     static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
+    static MESSAGE: RefCell<Option<String>> = const { RefCell::new(None) };
+    static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Takes the place of the panic that has just been caught.
-pub(crate) fn take_place() -> Option<Place> {
-    PLACE.with_borrow_mut(Option::take)
+/// From now on a panic on this thread is kept for [`of_panic`] instead of being printed.
+pub(crate) fn keep_panics_quiet() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if QUIET.get() {
+                let what = info.payload_as_str().unwrap_or("a value that is no text");
+                let at = info.location().map(|at| format!(" at {}:{}", at.file(), at.line())).unwrap_or_default();
+                MESSAGE.with_borrow_mut(|message| {
+                    message.get_or_insert_with(|| format!("panicked{at}: {what}"));
+                });
+            } else {
+                previous(info);
+            }
+        }));
+    });
+    QUIET.set(true);
+}
+
+/// The error of a panic that was caught on this thread.
+pub(crate) fn of_panic(payload: &(dyn Any + Send)) -> Error {
+    let text = || {
+        let text = payload.downcast_ref::<&str>().copied();
+        text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).map(str::to_owned)
+    };
+    let message = MESSAGE.take().or_else(|| text().map(|text| format!("panicked: {text}")));
+    let message = message.unwrap_or_else(|| "panicked".to_owned());
+    match PLACE.take() {
+        Some(Place { step, key: Some(key) }) => {
+            Error::new(ErrorKind::Panic, format!("{message} (while at key {key})")).at_step(step)
+        }
+        Some(Place { step, key: None }) => Error::new(ErrorKind::Panic, message).at_step(step),
+        None => Error::new(ErrorKind::Panic, message),
+    }
 }
 
 /// Marks the time in which a user's function runs.
@@ -43,6 +85,7 @@ impl<'a, K: Serialize> Note<'a, K> {
     pub(crate) fn keyed(step: &'a StepId, key: &'a K) -> Self {
         Note { step, key: Some(key) }
     }
+
 
     /// The function has returned.
     #[inline(always)]

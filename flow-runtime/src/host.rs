@@ -90,20 +90,10 @@ pub trait Host: Sized + 'static {
     fn io(cx: &Self::Cx<'_>) -> Io;
 
     /// Adds a source and the stage that it feeds.
-    fn source<S: Source, D: Consumer<Stream<S::Item>>>(
-        cx: &mut Self::Cx<'_>,
-        id: StepId,
-        source: S,
-        down: D,
-    );
+    fn source<S: Source, D: Consumer<Stream<S::Item>>>(cx: &mut Self::Cx<'_>, id: StepId, source: S, down: D);
 
     /// Adds a boundary between workers, and the stage behind it.
-    fn exchange<R: Item, I: Inlet<R>>(
-        cx: &mut Self::Cx<'_>,
-        id: StepId,
-        spread: Spread,
-        inlet: I,
-    ) -> Self::Outlet<R>;
+    fn exchange<R: Item, I: Inlet<R>>(cx: &mut Self::Cx<'_>, id: StepId, spread: Spread, inlet: I) -> Self::Outlet<R>;
 
     /// Adds a boundary with `N` inputs inside one worker, and the stage behind it.
     fn handoff<R: 'static, I: Inlet<R>, const N: usize>(

@@ -7,8 +7,11 @@ extern crate self as flow_runtime;
 
 pub mod bounds;
 pub mod consumer;
+mod engine;
+mod env;
 pub mod control;
 pub mod describe;
+pub mod description;
 mod error;
 mod failure;
 mod fields;
@@ -26,26 +29,29 @@ pub mod time;
 pub use bounds::{Item, Key};
 pub use error::{Error, ErrorKind};
 pub use flow_macros::*;
-pub use run::Dataflow;
+pub use engine::EpochPolicy;
+pub use env::Virtual;
+pub use run::{Dataflow, Finished, GraphFormat, Progress, RunOptions, Running, Stopper, Summary};
 pub use stream::{Broadcast, Keyed, Stream};
 
 /// Everything that a dataflow is written with.
 pub mod prelude {
-    pub use crate::Dataflow;
-    pub use crate::bounds::assert_param;
     pub use crate::bounds::{Item, Key};
+    pub use crate::io::{
+        Collected, CsvFile, JsonLinesFile, Lines, Sink, Source, Stdout, TextFile, Utf8, collect,
+        for_each, for_each_keyed, from_iter,
+    };
     pub use crate::steps::*;
     pub use crate::stream::{Broadcast, Keyed, Stream};
+    pub use crate::{Dataflow, EpochPolicy, RunOptions};
     pub use flow_macros::*;
 }
 
 /// What the macros name. Not part of the public interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::Dataflow;
-    pub use crate::bounds::assert_param;
     pub use crate::bounds::{
-        FanOut, Feeds, FeedsKeyed, FeedsKeyedExactly, FeedsRef, Fits, Item, Key, Param,
+        FanOut, Feeds, FeedsKeyed, FeedsKeyedExactly, FeedsRef, Fits, Item, Key, Param, assert_param,
     };
     pub use crate::consumer::{Consumer, Edge, Head, Tee};
     pub use crate::control::Control;
@@ -57,9 +63,8 @@ pub mod __private {
         FilterFn, FilterPlan, Held, Optional, StatefulFn, StatefulPlan, StepFn, StepPlan,
     };
     pub use crate::plan::*;
-    pub use crate::state::{
-        Field, LoadError, Saved, Schema, State, Variant, load_foreign, save_foreign,
-    };
-    pub use crate::steps::{__seal as seal, Branch, Feed, SourceFlow};
+    pub use crate::state::{Field, LoadError, Saved, Schema, State, Variant, load_foreign, save_foreign};
+    pub use crate::steps::{Branch, Feed, SourceFlow, __seal as seal};
     pub use crate::stream::{Broadcast, ConfigArg, Fixed, Keyed, Slot, Stream, Token};
+    pub use crate::Dataflow;
 }

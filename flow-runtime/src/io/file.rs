@@ -1,5 +1,7 @@
 //! The one door to the file system. Sources, sinks and the recovery log go through it, so that a simulated disk covers them all.
 
+#![allow(clippy::disallowed_types)] // This is the door.
+
 use std::fmt;
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -39,6 +41,11 @@ pub trait File: Send + fmt::Debug {
     /// # Errors
     /// As the operating system says.
     fn sync(&mut self) -> io::Result<()>;
+    /// The same as [`sync`](File::sync) for another thread, which may wait for the disk while this one goes on.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn syncing(&self) -> io::Result<Box<dyn FnOnce() -> io::Result<()> + Send>>;
 }
 
 /// What lies at a path.
@@ -84,6 +91,11 @@ pub trait Files: Send + Sync + fmt::Debug {
     /// # Errors
     /// As the operating system says.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes durable which files are in a folder.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 }
 
 /// The machine's own file system.
@@ -134,6 +146,11 @@ impl File for DiskFile {
     fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()
     }
+    fn syncing(&self) -> io::Result<Box<dyn FnOnce() -> io::Result<()> + Send>> {
+        // The copy shares the cursor, which a sync does not move.
+        let file = self.file.try_clone()?;
+        Ok(Box::new(move || file.sync_data()))
+    }
 }
 
 impl Files for Disk {
@@ -174,5 +191,13 @@ impl Files for Disk {
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        // Elsewhere a folder cannot be opened as a file, and its entries are made durable with the files.
+        if cfg!(unix) {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            fs::File::open(folder)?.sync_all()?;
+        }
+        Ok(())
     }
 }

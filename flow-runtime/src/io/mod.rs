@@ -1,11 +1,38 @@
 //! Sources, sinks and the files below them.
 
+mod collect;
+mod csv_file;
 pub mod file;
+mod for_each;
+mod input;
+mod iter;
+mod json_lines_file;
+mod latest;
+mod lines;
+mod output;
+mod rows;
 mod sink;
 mod source;
+mod stdout;
+#[cfg(test)]
+mod testing;
+mod text;
+mod text_file;
 
-pub use sink::{Delivery, Encoder, Sink, SinkWriter};
+pub use collect::{Collect, Collected, NoWriter, collect};
+pub use csv_file::CsvFile;
+pub use for_each::{ForEach, ForEachKeyed, for_each, for_each_keyed};
+pub use iter::{FromIter, IterReader, from_iter};
+pub use json_lines_file::JsonLinesFile;
+pub use latest::{Latest, LatestEncoder, LatestItems, LatestWriter, latest};
+pub use lines::{Lines, LinesReader, Utf8};
+pub use output::{FileEnd, FileWriter};
+pub use rows::{CsvRows, JsonRows, Rows, TextRows};
+pub use sink::{Delivery, Durable, Encoder, Sink, SinkWriter};
 pub use source::{Poll, PollContext, Reader, Replay, Resume, Source};
+pub use stdout::{Stdout, StdoutCsv, StdoutJson, StdoutLines, StdoutWriter};
+pub use text::FilePosition;
+pub use text_file::TextFile;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

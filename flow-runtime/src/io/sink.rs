@@ -60,6 +60,9 @@ pub trait Encoder<S: Token>: 'static {
     /// A batch of encoded items.
     type Block;
 
+    /// Whether the encoder does everything itself, so that there is never a block to be written.
+    const DIRECT: bool = false;
+
     /// Appends an item to a block. Answers the size of the block in bytes; a large one is sent at once, others when the batch is
     /// done.
     ///
@@ -80,6 +83,9 @@ pub trait Encoder<S: Token>: 'static {
     }
 }
 
+/// Makes what a [`SinkWriter`] has sealed durable, on another thread.
+pub type Durable = Box<dyn FnOnce() -> Result<(), Error> + Send>;
+
 /// Writes one partition, in order.
 pub trait SinkWriter: 'static {
     /// A batch of encoded items.
@@ -98,6 +104,16 @@ pub trait SinkWriter: 'static {
     /// # Errors
     /// When that fails; the epoch is not committed and the run ends.
     fn seal(&mut self, barrier: Barrier) -> Result<Self::Position, Error>;
+
+    /// What makes durable all that was sealed so far. It is called after [`seal`](SinkWriter::seal) in a run with a
+    /// recovery log, and what it answers is run before the epoch is committed, on a thread that may wait for the disk.
+    /// `None` where sealing is enough, or where there is nothing to be made durable.
+    ///
+    /// # Errors
+    /// When it cannot be prepared; the epoch is not committed and the run ends.
+    fn durable(&mut self) -> Result<Option<Durable>, Error> {
+        Ok(None)
+    }
 
     /// All epochs before `epoch` are durable.
     ///

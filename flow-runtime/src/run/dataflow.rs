@@ -1,20 +1,29 @@
 //! A dataflow, ready to be run.
 
+use std::sync::Arc;
+
+use crate::engine::{EpochPolicy, Settings, launch};
+use crate::env::{Env, Real, Virtual};
+use crate::error::Error;
 use crate::graph::Graph;
 use crate::plan::FlowPlan;
+use crate::run::handle::Running;
+use crate::run::options::RunOptions;
+use crate::run::program;
 
 /// A dataflow with its parameters, ready to be run. This is what calling a `#[dataflow]` function gives.
 #[derive(Clone, Debug)]
 #[must_use = "a dataflow does nothing until it is run"]
 pub struct Dataflow<P> {
     plan: P,
+    options: RunOptions,
 }
 
 impl<P: FlowPlan> Dataflow<P> {
     /// Called by `#[dataflow]`.
     #[doc(hidden)]
     pub fn __new(plan: P) -> Self {
-        Dataflow { plan }
+        Dataflow { plan, options: RunOptions::default() }
     }
 
     /// The dataflow as it was written.
@@ -26,5 +35,76 @@ impl<P: FlowPlan> Dataflow<P> {
     #[doc(hidden)]
     pub fn __plan(&self) -> P {
         self.plan.clone()
+    }
+
+    /// Sets all options at once, as they come from a program's arguments.
+    pub fn with(mut self, options: RunOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Sets the number of workers; without it there is one per core.
+    pub fn workers(mut self, count: usize) -> Self {
+        self.options.workers = Some(count);
+        self
+    }
+
+    /// Sets when an epoch ends; without it after a second.
+    pub fn epochs(mut self, policy: EpochPolicy) -> Self {
+        self.options.epoch = Some(policy);
+        self
+    }
+
+    /// Bounds the items per second that all sources emit together.
+    pub fn rate(mut self, items_per_second: f64) -> Self {
+        self.options.rate = Some(items_per_second);
+        self
+    }
+
+    /// Runs as a program: to the end of the input, or until SIGINT or SIGTERM, with progress and a summary on standard
+    /// error. With `--graph` prints the graph instead.
+    ///
+    /// A standard output that was closed by its reader ends the run without an error.
+    ///
+    /// # Errors
+    /// When the dataflow cannot start or fails.
+    pub fn run(self) -> Result<(), Error> {
+        program::run(self)
+    }
+
+    /// Starts the dataflow inside a service: no signal handlers, no output.
+    ///
+    /// # Errors
+    /// When the options make no sense or the partitions of a source or sink cannot be listed.
+    pub fn spawn(self) -> Result<Running, Error> {
+        self.spawn_on(Arc::new(Real::new()))
+    }
+
+    /// Runs on a virtual schedule to the end of the input. Nothing may come from outside meanwhile: a run in which everybody waits
+    /// is an error.
+    ///
+    /// # Errors
+    /// When the dataflow cannot start or fails, or is stuck.
+    pub fn simulate(self, schedule: Virtual) -> Result<(), Error> {
+        self.spawn_on(Arc::new(schedule))?.wait().map(drop)
+    }
+
+    pub(crate) fn options(&self) -> &RunOptions {
+        &self.options
+    }
+
+    fn spawn_on(self, env: Arc<dyn Env>) -> Result<Running, Error> {
+        let Dataflow { plan, options } = self;
+        let settings = Settings {
+            env,
+            workers: options.worker_count()?,
+            policy: options.epoch.unwrap_or_default(),
+            // Nothing is saved, so nothing could go on later: the end of the input is the end.
+            finish: true,
+            rate: options.rate,
+            hash_seed: 0,
+        };
+        tracing::info!(dataflow = P::GRAPH.name, workers = settings.workers, "starting");
+        Running::start(P::GRAPH.name, |after| launch(plan, settings, after))
     }
 }

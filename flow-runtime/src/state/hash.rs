@@ -113,7 +113,7 @@ macro_rules! words {
     )*};
 }
 
-impl<'a> ser::Serializer for &'a mut Hashing {
+impl ser::Serializer for &mut Hashing {
     type Ok = ();
     type Error = Refused;
     type SerializeSeq = Self;
@@ -175,20 +175,11 @@ impl<'a> ser::Serializer for &'a mut Hashing {
     fn serialize_unit_struct(self, _: &'static str) -> Result<(), Refused> {
         Ok(())
     }
-    fn serialize_unit_variant(
-        self,
-        _: &'static str,
-        index: u32,
-        _: &'static str,
-    ) -> Result<(), Refused> {
+    fn serialize_unit_variant(self, _: &'static str, index: u32, _: &'static str) -> Result<(), Refused> {
         self.word(u64::from(index));
         Ok(())
     }
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        value: &T,
-    ) -> Result<(), Refused> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), Refused> {
         value.serialize(self)
     }
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -307,7 +298,13 @@ mod tests {
             hasher.hash("a longer key than eight bytes"),
             hasher.hash(&("AAPL", 7_u32, Some(-1_i16))),
         ];
-        let pinned: [u64; 5] = [0; 5];
+        let pinned = [
+            0xbc5f_1c84_366a_d9bc,
+            0xe8e9_6c3d_1370_59c5,
+            0x9ef4_5a47_b80c_ab1f,
+            0x4a45_7fad_c84a_8ee3,
+            0x6273_eea7_0b71_8159,
+        ];
         assert_eq!(hashes, pinned, "a changed hash moves every key of every log: {hashes:#x?}");
     }
 

@@ -24,7 +24,6 @@ impl branch {
     #[doc(hidden)]
     pub fn __check<U: Token<Item: Branch>>(_: U) {}
     #[doc(hidden)]
-    #[allow(clippy::type_complexity)] // A wired step is its tokens and its plan.
     pub fn __wire<U: Token<Item: Branch>>(
         _: U,
     ) -> (<U::Item as Branch>::Streams<U>, <U::Item as Branch>::Plan<U>) {

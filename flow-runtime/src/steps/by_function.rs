@@ -101,7 +101,6 @@ macro_rules! stateful {
             #[doc(hidden)]
             pub fn __post<U>(_: U) {}
             #[doc(hidden)]
-            #[allow(clippy::type_complexity)] // A wired step is its tokens and its plan.
             pub fn __wire<U, V, F, B $(, $extra)?>(
                 _: U,
                 f: F,

@@ -8,6 +8,7 @@ use crate::consumer::{Consumer, Head};
 use crate::control::{Control, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::error::{Error, ErrorKind};
+use crate::failure::Note;
 use crate::graph::{Kind, Operator};
 use crate::host::{Assignment, Host, Inlet, Outlet, Spread};
 use crate::io::{Encoder, Io, Resume, Sink, SinkWriter, Source};
@@ -47,12 +48,7 @@ pub trait Feed: 'static {
 #[diagnostic::do_not_recommend]
 impl<S: Source> Feed for S {
     type Out = Stream<S::Item>;
-    fn assemble<H: Host, D: Consumer<Stream<S::Item>>>(
-        self,
-        cx: &mut H::Cx<'_>,
-        id: StepId,
-        down: D,
-    ) {
+    fn assemble<H: Host, D: Consumer<Stream<S::Item>>>(self, cx: &mut H::Cx<'_>, id: StepId, down: D) {
         H::source(cx, id, self, down);
     }
 }
@@ -111,12 +107,7 @@ type Block<U, S> = (u32, <S as Sink<U>>::Block);
 
 impl<H: Host, U: Token, S: Sink<U>> Plan1<H, U, ()> for SinkPlan<U, S> {
     #[allow(refining_impl_trait)] // The refinement is the seal.
-    fn assemble(
-        self,
-        cx: &mut H::Cx<'_>,
-        id: StepId,
-        (): (),
-    ) -> (Encoding<U, S, H::Outlet<Block<U, S>>>,) {
+    fn assemble(self, cx: &mut H::Cx<'_>, id: StepId, (): ()) -> (Encoding<U, S, H::Outlet<Block<U, S>>>,) {
         let sink = self.sink;
         let owners = H::sink_partitions(cx, &id, &|io| sink.partitions(io));
         let worker = H::worker(cx).index;
@@ -133,16 +124,8 @@ impl<H: Host, U: Token, S: Sink<U>> Plan1<H, U, ()> for SinkPlan<U, S> {
         };
         let out = H::exchange(cx, id.clone(), Spread::ToWorker, partitions);
         let blocks = owners.partitions.iter().map(|_| S::Block::default()).collect();
-        (Encoding {
-            id,
-            worker,
-            encoder,
-            filled: vec![false; owners.partitions.len()],
-            blocks,
-            owners,
-            out,
-            failure: None,
-        },)
+        let filled = vec![false; owners.partitions.len()];
+        (Encoding { id, worker, encoder, blocks, filled, owners, out, count: 0, failure: None },)
     }
 }
 
@@ -159,6 +142,8 @@ pub struct Encoding<U: Token, S: Sink<U>, O> {
     filled: Vec<bool>,
     owners: Assignment,
     out: O,
+    /// Items taken since the last signal.
+    count: u64,
     failure: Option<Error>,
 }
 
@@ -175,6 +160,12 @@ impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Encoding<U, S, O> {
         self.out.send(self.owners.workers[partition] as u64, (partition as u32, block));
     }
 
+    /// The run ends with the first failure, once the batch is done.
+    #[cold]
+    fn fail(&mut self, error: Error) {
+        self.failure.get_or_insert_with(|| error.at_step(&self.id));
+    }
+
     fn send_all(&mut self) {
         for partition in 0..self.filled.len() {
             if self.filled[partition] {
@@ -185,29 +176,40 @@ impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Encoding<U, S, O> {
 }
 
 impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Consumer<U> for Encoding<U, S, O> {
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, head: Head<'_, U::Key>, item: U::Item) {
-        if self.failure.is_some() {
+        self.count += 1;
+        if S::Encoder::DIRECT {
+            let note = Note::of(&self.id);
+            let encoded = self.encoder.encode(head.key, item, &mut S::Block::default());
+            note.clear();
+            if let Err(error) = encoded {
+                self.fail(error);
+            }
             return;
         }
         let partition = match self.blocks.len() {
             1 => 0,
             several => self.encoder.partition(self.worker, head.hash, several),
         };
-        match self.encoder.encode(head.key, item, &mut self.blocks[partition]) {
+        let note = Note::of(&self.id);
+        let encoded = self.encoder.encode(head.key, item, &mut self.blocks[partition]);
+        note.clear();
+        match encoded {
             Ok(bytes) => {
                 self.filled[partition] = true;
                 if bytes >= BLOCK_BYTES {
                     self.send(partition);
                 }
             }
-            Err(error) => self.failure = Some(error.at_step(&self.id)),
+            Err(error) => self.fail(error),
         }
     }
     fn control(&mut self, control: &mut Control<'_>) {
         if let Some(failure) = self.failure.take() {
             control.fail(failure);
         }
+        control.count_out(mem::take(&mut self.count));
         if let Signal::Flush | Signal::Finish | Signal::Barrier(_) = control.signal() {
             self.send_all();
         }
@@ -244,9 +246,7 @@ impl<U: Token, S: Sink<U>> SinkPartitions<U, S> {
     }
 
     fn act(&mut self, signal: Signal) -> Result<(), Error> {
-        if let (Signal::Open { .. }, Some(sink)) =
-            (signal, self.unopened.take_if(|_| matches!(signal, Signal::Open { .. })))
-        {
+        if let (Signal::Open { .. }, Some(sink)) = (signal, self.unopened.take_if(|_| matches!(signal, Signal::Open { .. }))) {
             self.open(&sink)?;
         }
         for writer in self.writers.iter_mut().flatten() {
@@ -373,11 +373,8 @@ impl<U: Token<Item: fmt::Debug>> Consumer<U> for Fail {
     #[inline]
     fn push(&mut self, _: Head<'_, U::Key>, item: U::Item) {
         self.failure.get_or_insert_with(|| {
-            Error::new(
-                ErrorKind::Failed,
-                format!("an item that must not occur has arrived: {item:?}"),
-            )
-            .at_step(&self.id)
+            Error::new(ErrorKind::Failed, format!("an item that must not occur has arrived: {item:?}"))
+                .at_step(&self.id)
         });
     }
     fn control(&mut self, control: &mut Control<'_>) {

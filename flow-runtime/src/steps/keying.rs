@@ -65,21 +65,10 @@ where
     D: Consumer<Keyed<K, U::Item>>,
 {
     #[allow(refining_impl_trait)] // The refinement is the seal: the type says nothing of what lies downstream.
-    fn assemble(
-        self,
-        cx: &mut H::Cx<'_>,
-        id: StepId,
-        (down,): (D,),
-    ) -> (KeyBy<U, F, H::Outlet<Row<K, U::Item>>>,) {
+    fn assemble(self, cx: &mut H::Cx<'_>, id: StepId, (down,): (D,)) -> (KeyBy<U, F, H::Outlet<Row<K, U::Item>>>,) {
         let inlet = KeyedInlet { id: id.clone(), down, types: PhantomData };
         let out = H::exchange(cx, id.clone(), Spread::ByHash, inlet);
-        (KeyBy {
-            id,
-            key: self.key,
-            hasher: KeyHasher::new(H::worker(cx).hash_seed),
-            out,
-            types: PhantomData,
-        },)
+        (KeyBy { id, key: self.key, hasher: KeyHasher::new(H::worker(cx).hash_seed), out, types: PhantomData },)
     }
 }
 
@@ -156,7 +145,6 @@ impl key_by_ref {
     #[doc(hidden)]
     pub fn __post<K: Key, T: Item>(_: Keyed<K, T>) {}
     #[doc(hidden)]
-    #[allow(clippy::type_complexity)] // A wired step is its tokens and its plan.
     pub fn __wire<U, Q, F>(_: U, f: F) -> (Keyed<Q::Owned, U::Item>, KeyByRefPlan<U, Q, F>)
     where
         U: Token,
@@ -203,13 +191,7 @@ where
         let extract = Extract { key: Rc::clone(&key), types: PhantomData };
         let inlet = RefInlet::<U::Item, Q, F, D> { id: id.clone(), extract, down };
         let out = H::exchange(cx, id.clone(), Spread::ByHash, inlet);
-        (KeyByRef {
-            id,
-            key,
-            hasher: KeyHasher::new(H::worker(cx).hash_seed),
-            out,
-            types: PhantomData,
-        },)
+        (KeyByRef { id, key, hasher: KeyHasher::new(H::worker(cx).hash_seed), out, types: PhantomData },)
     }
 }
 
@@ -295,9 +277,7 @@ where
         self.down.control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
-        to.step(
-            StepInfo::new(&self.id, Kind::KeyBy.name()).takes::<Keyed<Q::Owned, T>>().emits::<T>(),
-        );
+        to.step(StepInfo::new(&self.id, Kind::KeyBy.name()).takes::<Keyed<Q::Owned, T>>().emits::<T>());
         self.down.describe(to);
     }
 }

@@ -39,6 +39,7 @@ macro_rules! merges {
     ($($wire:ident $check:ident $plan:ident [$($stream:ident $first:ident $out:ident),*];)*) => {
         impl merge {$(
             #[doc(hidden)]
+            #[allow(clippy::too_many_arguments)] // One argument a stream.
             pub fn $check<$($stream),*>($(_: $stream),*) {}
             /// The call with this number of inputs.
             #[doc(hidden)]
@@ -176,7 +177,6 @@ impl connect {
     #[doc(hidden)]
     pub fn __post<U>(_: U) {}
     #[doc(hidden)]
-    #[allow(clippy::type_complexity)] // A wired step is its tokens and its plan.
     pub fn __wire<K: 'static, A: 'static, B: 'static>(
         _: Keyed<K, A>,
         _: Keyed<K, B>,
@@ -201,12 +201,8 @@ where
         cx: &mut H::Cx<'_>,
         id: StepId,
         (down,): (D,),
-    ) -> (
-        Sided<Left<H::Outlet<EitherRow<K, A, B>>>, A, B>,
-        Sided<Right<H::Outlet<EitherRow<K, A, B>>>, A, B>,
-    ) {
-        let inlet =
-            MergeInlet::<Keyed<K, Either<A, B>>, D> { id: id.clone(), down, types: PhantomData };
+    ) -> (Sided<Left<H::Outlet<EitherRow<K, A, B>>>, A, B>, Sided<Right<H::Outlet<EitherRow<K, A, B>>>, A, B>) {
+        let inlet = MergeInlet::<Keyed<K, Either<A, B>>, D> { id: id.clone(), down, types: PhantomData };
         let [left, right] = H::handoff(cx, id, inlet);
         (Sided(Left { out: left }, PhantomData), Sided(Right { out: right }, PhantomData))
     }

@@ -1,0 +1,317 @@
+//! The coordinator: the one place that numbers barriers, and that knows when a run is over.
+//!
+//! A barrier goes round like this: the coordinator orders every worker to close; every source of every worker sends
+//! the marker at its next batch boundary; every stage passes it when all its senders have; a worker whose stages have
+//! all passed reports so; when all have reported, the epoch is committed and everybody is told.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::engine::fifo::{Marker, Then};
+use crate::engine::link::{Link, ToCoordinator, ToWorker};
+use crate::error::{Error, ErrorKind};
+use crate::time::{Barrier, Epoch, Timestamp};
+
+/// When an epoch ends.
+///
+/// A source that gives epochs itself overrides it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EpochPolicy(Policy);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Policy {
+    Every(Duration),
+    Items(u64),
+}
+
+impl EpochPolicy {
+    /// After this much time, if anything has happened; the default is a second.
+    pub const fn every(period: Duration) -> EpochPolicy {
+        EpochPolicy(Policy::Every(period))
+    }
+
+    /// After about this many items, summed over all sources and workers: a worker finishes its batch.
+    pub const fn items(count: u64) -> EpochPolicy {
+        EpochPolicy(Policy::Items(count))
+    }
+
+    /// How many items may at most go unreported.
+    pub(crate) fn report_items(&self) -> Option<u64> {
+        match self.0 {
+            Policy::Every(_) => None,
+            Policy::Items(count) => Some(count.max(1)),
+        }
+    }
+
+    /// How many barriers may be on their way. By time two are enough; counted or given epochs can be so short that
+    /// waiting for each commit would bound them.
+    fn in_flight(&self) -> usize {
+        match self.0 {
+            Policy::Every(_) => 2,
+            Policy::Items(_) => 256,
+        }
+    }
+}
+
+impl Default for EpochPolicy {
+    fn default() -> Self {
+        EpochPolicy::every(Duration::from_secs(1))
+    }
+}
+
+/// What the coordinator is told at the start.
+#[derive(Clone, Debug)]
+pub(crate) struct Orders {
+    pub(crate) policy: EpochPolicy,
+    /// The end of the input is the end for good.
+    pub(crate) finish: bool,
+    /// The number of partitions of the source that gives epochs.
+    pub(crate) authority: Option<usize>,
+}
+
+/// How long a run that was told to stop may go without any progress.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A barrier on its way.
+struct InFlight {
+    marker: Marker,
+    passed: usize,
+}
+
+pub(crate) struct Coordinator<'a> {
+    link: &'a Link,
+    orders: Orders,
+    ready: usize,
+    running: bool,
+    next: Barrier,
+    epoch: Epoch,
+    in_flight: VecDeque<InFlight>,
+    exhausted: usize,
+    items: u64,
+    /// For each partition of the source that gives epochs and has not ended: the epoch that it waits for.
+    partitions: BTreeMap<usize, Option<Epoch>>,
+    closed_at: Timestamp,
+    activity: u64,
+    stop: bool,
+    ending: bool,
+    failure: Option<Error>,
+    gone: usize,
+    /// What had happened, and when, the last time that something had.
+    progress: (u64, Timestamp),
+}
+
+impl<'a> Coordinator<'a> {
+    pub(crate) fn new(link: &'a Link, orders: Orders) -> Self {
+        let now = link.env.now();
+        let partitions = (0..orders.authority.unwrap_or(0)).map(|partition| (partition, None)).collect();
+        Coordinator {
+            link,
+            orders,
+            ready: 0,
+            running: false,
+            next: Barrier(0),
+            epoch: Epoch(0),
+            in_flight: VecDeque::new(),
+            exhausted: 0,
+            items: 0,
+            partitions,
+            closed_at: now,
+            activity: 0,
+            stop: false,
+            ending: false,
+            failure: None,
+            gone: 0,
+            progress: (0, now),
+        }
+    }
+
+    /// Conducts the run to its end.
+    pub(crate) fn conduct(mut self) -> Result<(), Error> {
+        let who = self.link.coordinator();
+        let env = &self.link.env;
+        while self.gone < self.link.workers {
+            env.turn(who);
+            let mut heard = false;
+            while let Some(message) = self.link.next_for_coordinator() {
+                heard = true;
+                self.hear(message);
+            }
+            let now = env.now();
+            while let Some((next, then)) = self.due(now) {
+                self.close(now, next, then);
+            }
+            if self.is_out_of_patience(now) {
+                break;
+            }
+            if !heard {
+                env.park(who, self.wake_at());
+                if env.is_stuck() {
+                    break;
+                }
+            }
+        }
+        match self.failure {
+            Some(failure) => Err(failure),
+            None => Ok(()),
+        }
+    }
+
+    fn hear(&mut self, message: ToCoordinator) {
+        match message {
+            ToCoordinator::Ready => {
+                self.ready += 1;
+                if self.ready == self.link.workers && self.failure.is_none() {
+                    self.start();
+                }
+            }
+            ToCoordinator::Passed(barrier) => self.passed(barrier),
+            ToCoordinator::Exhausted => self.exhausted += 1,
+            ToCoordinator::Items(items) => self.items += items,
+            ToCoordinator::AtEpoch { partition, next } => {
+                self.partitions.insert(partition, Some(next));
+            }
+            ToCoordinator::Ended { partition } => {
+                self.partitions.remove(&partition);
+            }
+            ToCoordinator::Failed(error) => {
+                self.failure.get_or_insert(error);
+                self.link.abort();
+            }
+            ToCoordinator::Gone => self.gone += 1,
+            ToCoordinator::Stop => self.stop = true,
+        }
+    }
+
+    fn start(&mut self) {
+        self.running = true;
+        self.closed_at = self.link.env.now();
+        for worker in 0..self.link.workers {
+            self.link.tell_worker(worker, ToWorker::Start { barrier: self.next, epoch: self.epoch });
+        }
+    }
+
+    /// The next barrier to order now, if any.
+    fn due(&mut self, now: Timestamp) -> Option<(Epoch, Then)> {
+        if !self.running || self.ending || self.failure.is_some() {
+            return None;
+        }
+        if self.stop {
+            return Some((self.epoch.next(), Then::Stop));
+        }
+        if self.exhausted == self.link.workers {
+            let then = if self.orders.finish { Then::Finish } else { Then::Stop };
+            return Some((self.epoch.next(), then));
+        }
+        if !self.partitions.is_empty() {
+            // The source says when, and what the next epoch is called: the earliest that a partition waits for.
+            let all_wait = self.partitions.values().all(Option::is_some);
+            let earliest = self.partitions.values().flatten().min().copied();
+            return earliest.filter(|_| all_wait && self.in_flight.len() < 256).map(|next| (next, Then::Open));
+        }
+        if self.in_flight.len() >= self.orders.policy.in_flight() {
+            return None;
+        }
+        let next = (self.epoch.next(), Then::Open);
+        match self.orders.policy.0 {
+            Policy::Items(count) => (self.items >= count).then_some(next),
+            Policy::Every(period) => {
+                if now.since(self.closed_at) < period {
+                    return None;
+                }
+                if self.happened() == self.activity {
+                    // Nothing to close; look again a period later.
+                    self.closed_at = now;
+                    return None;
+                }
+                Some(next)
+            }
+        }
+    }
+
+    fn close(&mut self, now: Timestamp, next: Epoch, then: Then) {
+        let marker = Marker { barrier: self.next, next, then };
+        tracing::debug!(barrier = marker.barrier.0, epoch = self.epoch.0, ?then, "closing the epoch");
+        for worker in 0..self.link.workers {
+            self.link.tell_worker(worker, ToWorker::Close(marker));
+        }
+        self.in_flight.push_back(InFlight { marker, passed: 0 });
+        self.next = self.next.next();
+        self.epoch = next;
+        self.link.counters.epoch.store(next.0, Ordering::Relaxed);
+        self.items = 0;
+        self.closed_at = now;
+        self.activity = self.happened();
+        self.ending = then.ends();
+        for waits_for in self.partitions.values_mut() {
+            if waits_for.is_some_and(|waits_for| waits_for <= next) {
+                *waits_for = None;
+            }
+        }
+    }
+
+    /// A worker has passed a barrier; when all have, it is committed. Barriers are passed in order.
+    fn passed(&mut self, barrier: Barrier) {
+        if let Some(in_flight) = self.in_flight.iter_mut().find(|in_flight| in_flight.marker.barrier == barrier) {
+            in_flight.passed += 1;
+        }
+        while let Some(done) = self.in_flight.pop_front_if(|first| first.passed == self.link.workers) {
+            let next = done.marker.next;
+            tracing::debug!(barrier = done.marker.barrier.0, next = next.0, "committed");
+            self.link.counters.committed.store(next.0, Ordering::Relaxed);
+            for worker in 0..self.link.workers {
+                self.link.tell_worker(worker, ToWorker::Committed(next));
+                if done.marker.then.ends() {
+                    self.link.tell_worker(worker, ToWorker::End);
+                }
+            }
+        }
+    }
+
+    /// A number that changes whenever something happens.
+    fn happened(&self) -> u64 {
+        let counters = &self.link.counters;
+        counters.items_in.load(Ordering::Relaxed).wrapping_add(counters.items_out.load(Ordering::Relaxed))
+    }
+
+    /// A run that was told to stop, or has failed, and no longer moves is given up.
+    fn is_out_of_patience(&mut self, now: Timestamp) -> bool {
+        let happened = self.happened().wrapping_add(self.link.counters.committed.load(Ordering::Relaxed));
+        if happened != self.progress.0 {
+            self.progress = (happened, now);
+        }
+        let waits = self.stop || self.failure.is_some();
+        if !waits {
+            self.progress.1 = now;
+        }
+        if !waits || now.since(self.progress.1) < STOP_PATIENCE {
+            return false;
+        }
+        let committed = self.link.counters.committed.load(Ordering::Relaxed);
+        self.failure.get_or_insert_with(|| {
+            Error::new(
+                ErrorKind::Stopped,
+                format!(
+                    "the run was told to stop and has not moved for {} s; the first epoch that is not committed is {committed}",
+                    STOP_PATIENCE.as_secs()
+                ),
+            )
+            .help("a step does not come back: look for a function that waits for something")
+        });
+        self.link.abort();
+        true
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        if self.stop || self.failure.is_some() {
+            return Some(self.progress.1.after(STOP_PATIENCE));
+        }
+        match self.orders.policy.0 {
+            Policy::Every(period) if self.running && !self.ending && self.partitions.is_empty() => {
+                // When too many barriers are on their way, a passed one wakes the coordinator.
+                (self.in_flight.len() < self.orders.policy.in_flight()).then(|| self.closed_at.after(period))
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! One worker's stages, and the rule which of them may run.
+//!
+//! Stages are numbered downstream first, in the order in which they are assembled.
+//!
+//! # Waiting for room
+//!
+//! A queue is bounded, so a push may find it full. The worker then runs other stages *from inside the push* until
+//! there is room, and parks when there is nothing to run. It may run any stage but
+//!
+//! * one that is on its stack: that is in the middle of an item itself;
+//! * one that lies upstream of a stage on its stack: that could only make things fuller.
+//!
+//! Sources never run from inside a push. So a push goes at most as deep as there are stages.
+//!
+//! Why a run cannot stop for ever with this rule is argued in `ARCHITECTURE.md`.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::control::Answer;
+use crate::describe::{OutletId, StepId};
+use crate::engine::fifo::{Fifo, Marker, Then};
+use crate::engine::link::{Link, ToCoordinator};
+use crate::engine::source::Polled;
+use crate::error::Error;
+use crate::time::{Barrier, Epoch, Timestamp};
+
+/// A stage as its worker sees it.
+pub(crate) trait Stage {
+    /// The boundaries that the stage writes to.
+    fn outlets(&self) -> Vec<OutletId>;
+    /// The first epoch begins.
+    fn open(&mut self, core: &Core, barrier: Barrier, epoch: Epoch);
+    /// Takes some messages from the queues. Answers whether there were any.
+    fn run(&mut self, core: &Core) -> bool;
+    /// Polls a source for at most `limit` items.
+    fn poll(&mut self, core: &Core, limit: usize) -> Polled {
+        let _ = (core, limit);
+        Polled::default()
+    }
+    /// Whether it is the stage of a source.
+    fn is_source(&self) -> bool {
+        false
+    }
+    /// Ends the epoch of a source.
+    fn close(&mut self, core: &Core, marker: Marker) {
+        let _ = (core, marker);
+    }
+    /// Processing time has advanced.
+    fn tick(&mut self, core: &Core);
+    /// Hands over what is buffered, if anything came in since the last time.
+    fn flush(&mut self, core: &Core);
+    /// All epochs before this one are durable.
+    fn committed(&mut self, core: &Core, epoch: Epoch);
+    /// Whether the stage wants to know the time before items come.
+    fn uses_time(&self) -> bool;
+    /// When the stage wants to be ticked.
+    fn wake_at(&self) -> Option<Timestamp>;
+}
+
+/// Unwinds a worker's stack after the run was aborted elsewhere. It is no error of this worker.
+pub(crate) struct Aborted;
+
+/// One worker's stages and what they share.
+pub(crate) struct Core {
+    pub(crate) who: usize,
+    pub(crate) link: Arc<Link>,
+    stages: RefCell<Vec<Rc<RefCell<dyn Stage>>>>,
+    /// For each stage, itself and all that lie upstream of it.
+    upstream: RefCell<Vec<Vec<bool>>>,
+    stack: RefCell<Vec<usize>>,
+    /// The marker that the innermost stage is passing.
+    marker: Cell<Option<Marker>>,
+    now: Cell<Timestamp>,
+    failure: RefCell<Option<Error>>,
+    /// How many stages have passed each barrier that is not passed by all, beginning with the first such barrier.
+    passed: RefCell<VecDeque<usize>>,
+    first_open: Cell<Barrier>,
+}
+
+impl Core {
+    pub(crate) fn new(who: usize, link: Arc<Link>) -> Self {
+        let now = link.env.now();
+        Core {
+            who,
+            link,
+            stages: RefCell::default(),
+            upstream: RefCell::default(),
+            stack: RefCell::default(),
+            marker: Cell::new(None),
+            now: Cell::new(now),
+            failure: RefCell::default(),
+            passed: RefCell::default(),
+            first_open: Cell::new(Barrier(0)),
+        }
+    }
+
+    // ---- assembly
+
+    /// Adds a stage upstream of all that were added before.
+    pub(crate) fn add(&self, stage: Rc<RefCell<dyn Stage>>) -> usize {
+        let mut stages = self.stages.borrow_mut();
+        stages.push(stage);
+        stages.len() - 1
+    }
+
+    /// Settles which stage lies upstream of which; `targets` says which stage an outlet leads to.
+    pub(crate) fn settle(&self, targets: impl Fn(OutletId) -> usize) {
+        let stages = self.stages.borrow();
+        let mut upstream: Vec<Vec<bool>> =
+            (0..stages.len()).map(|this| (0..stages.len()).map(|other| other == this).collect()).collect();
+        // From the most upstream stage down: what is upstream of a stage is upstream of all that it feeds.
+        for this in (0..stages.len()).rev() {
+            for outlet in stages[this].borrow().outlets() {
+                let fed = targets(outlet);
+                debug_assert!(fed < this, "a stage is assembled after those that it feeds");
+                let above = upstream[this].clone();
+                upstream[fed].iter_mut().zip(above).for_each(|(is, above)| *is |= above);
+            }
+        }
+        self.upstream.replace(upstream);
+    }
+
+    /// Breaks the circle of stages that hold outlets that hold this.
+    pub(crate) fn dismantle(&self) {
+        self.stages.take();
+    }
+
+    // ---- running
+
+    pub(crate) fn len(&self) -> usize {
+        self.stages.borrow().len()
+    }
+
+    /// Runs `f` on a stage, unless it is in the middle of something.
+    pub(crate) fn enter<R>(&self, at: usize, f: impl FnOnce(&mut dyn Stage) -> R) -> Option<R> {
+        let stage = Rc::clone(&self.stages.borrow()[at]);
+        let mut stage = stage.try_borrow_mut().ok()?;
+        self.stack.borrow_mut().push(at);
+        let result = f(&mut *stage);
+        self.stack.borrow_mut().pop();
+        Some(result)
+    }
+
+    /// Notes that stage `at` is being run by its outlet's sender, in place.
+    pub(crate) fn in_place<R>(&self, at: usize, f: impl FnOnce() -> R) -> R {
+        self.stack.borrow_mut().push(at);
+        let result = f();
+        self.stack.borrow_mut().pop();
+        result
+    }
+
+    /// Waits until a queue has room, running what may be run meanwhile.
+    #[cold]
+    pub(crate) fn make_room<R>(&self, queue: &Fifo<R>) {
+        let barred = self.barred();
+        while queue.is_full() {
+            self.stop_if_aborted();
+            if !self.run_unbarred(&barred) {
+                queue.wait();
+                if queue.is_full() {
+                    self.link.env.park(self.who, None);
+                }
+            }
+        }
+    }
+
+    /// The stages that may not run now: those on the stack and all that lie upstream of them.
+    fn barred(&self) -> Vec<bool> {
+        let upstream = self.upstream.borrow();
+        let mut barred = vec![false; upstream.len()];
+        for &on_stack in self.stack.borrow().iter() {
+            barred.iter_mut().zip(&upstream[on_stack]).for_each(|(is, above)| *is |= above);
+        }
+        barred
+    }
+
+    fn run_unbarred(&self, barred: &[bool]) -> bool {
+        let mut progress = false;
+        for at in (0..barred.len()).filter(|&at| !barred[at]) {
+            progress |= self.enter(at, |stage| stage.run(self)).unwrap_or(false);
+        }
+        if progress {
+            for at in (0..barred.len()).rev().filter(|&at| !barred[at]) {
+                self.enter(at, |stage| stage.flush(self));
+            }
+        }
+        progress
+    }
+
+    /// Unwinds to the worker's edge if the run was aborted, or is stuck for ever.
+    pub(crate) fn stop_if_aborted(&self) {
+        if self.link.is_aborted() || self.link.env.is_stuck() || self.failure.borrow().is_some() {
+            std::panic::resume_unwind(Box::new(Aborted));
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now.get()
+    }
+
+    pub(crate) fn set_now(&self, now: Timestamp) {
+        self.now.set(now);
+    }
+
+    /// Takes note of what consumers answered.
+    pub(crate) fn take(&self, answer: &mut Answer, id: &StepId) {
+        if answer.items_out > 0 {
+            self.link.counters.items_out.fetch_add(answer.items_out, Ordering::Relaxed);
+        }
+        if let Some(failure) = answer.failure.take() {
+            self.fail(failure.at_step(id));
+        }
+    }
+
+    pub(crate) fn fail(&self, failure: Error) {
+        self.failure.borrow_mut().get_or_insert(failure);
+    }
+
+    pub(crate) fn take_failure(&self) -> Option<Error> {
+        self.failure.borrow_mut().take()
+    }
+
+    // ---- markers
+
+    /// Runs `f` while `marker` is the one being passed. Stages that run from inside `f` may pass markers of their own.
+    pub(crate) fn passing(&self, marker: Marker, f: impl FnOnce()) {
+        let outer = self.marker.replace(Some(marker));
+        f();
+        self.marker.set(outer);
+    }
+
+    /// The marker being passed.
+    pub(crate) fn marker(&self) -> Option<Marker> {
+        self.marker.get()
+    }
+
+    pub(crate) fn begin(&self, barrier: Barrier) {
+        self.first_open.set(barrier);
+    }
+
+    /// A stage has passed a barrier. The worker has when all its stages have.
+    pub(crate) fn pass(&self, barrier: Barrier) {
+        let mut passed = self.passed.borrow_mut();
+        let at = (barrier.0 - self.first_open.get().0) as usize;
+        if passed.len() <= at {
+            passed.resize(at + 1, 0);
+        }
+        passed[at] += 1;
+        while passed.front() == Some(&self.len()) {
+            passed.pop_front();
+            let barrier = self.first_open.get();
+            self.first_open.set(barrier.next());
+            self.link.tell_coordinator(ToCoordinator::Passed(barrier));
+        }
+    }
+}
+
+impl Then {
+    /// Whether the run ends.
+    pub(crate) fn ends(self) -> bool {
+        matches!(self, Then::Stop | Then::Finish)
+    }
+}

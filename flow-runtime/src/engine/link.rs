@@ -1,0 +1,163 @@
+//! What the participants of a run share: queues, messages, counters.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crossbeam_queue::SegQueue;
+
+use crate::describe::{OutletId, StepId};
+use crate::engine::fifo::{Fifo, Marker};
+use crate::env::Env;
+use crate::error::Error;
+use crate::host::Assignment;
+use crate::time::{Barrier, Epoch};
+
+/// From the coordinator to a worker.
+#[derive(Debug)]
+pub(crate) enum ToWorker {
+    /// All workers are assembled: begin.
+    Start { barrier: Barrier, epoch: Epoch },
+    /// Close the epoch at the next batch boundary.
+    Close(Marker),
+    /// All epochs before this one are durable.
+    Committed(Epoch),
+    /// The last epoch is durable: the worker's thread may end.
+    End,
+}
+
+/// From a worker to the coordinator.
+#[derive(Debug)]
+pub(crate) enum ToCoordinator {
+    /// A worker is assembled, its input opened.
+    Ready,
+    /// Every stage of a worker has passed the barrier.
+    Passed(Barrier),
+    /// All readers of a worker have ended.
+    Exhausted,
+    /// Items that a worker's sources have emitted. Only where epochs are counted in items.
+    Items(u64),
+    /// A partition of the source that gives epochs is at the end of one.
+    AtEpoch { partition: usize, next: Epoch },
+    /// A partition of the source that gives epochs has ended.
+    Ended { partition: usize },
+    /// A worker has given up.
+    Failed(Error),
+    /// A worker's thread has ended.
+    Gone,
+    /// Somebody outside wants the run to end with a commit.
+    Stop,
+}
+
+/// What all participants of a run share.
+pub(crate) struct Link {
+    pub(crate) env: Arc<dyn Env>,
+    pub(crate) workers: usize,
+    pub(crate) hash_seed: u64,
+    /// Who reads and writes which partition.
+    pub(crate) assignments: BTreeMap<StepId, Assignment>,
+    /// The queues, made by whichever end asks first.
+    queues: Mutex<BTreeMap<(OutletId, usize, usize), Arc<dyn Any + Send + Sync>>>,
+    to_workers: Vec<SegQueue<ToWorker>>,
+    to_coordinator: SegQueue<ToCoordinator>,
+    abort: AtomicBool,
+    pub(crate) counters: Counters,
+    pub(crate) options: LinkOptions,
+}
+
+/// Settings that workers look at.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LinkOptions {
+    /// Report emitted items to the coordinator, at least this often.
+    pub(crate) report_items: Option<u64>,
+    /// The most items per second and worker that sources may emit.
+    pub(crate) rate: Option<f64>,
+}
+
+/// What has happened so far; for progress and for the summary.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) items_in: AtomicU64,
+    pub(crate) items_out: AtomicU64,
+    pub(crate) epoch: AtomicU64,
+    pub(crate) committed: AtomicU64,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("workers", &self.workers).finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    pub(crate) fn new(
+        env: Arc<dyn Env>,
+        workers: usize,
+        hash_seed: u64,
+        assignments: BTreeMap<StepId, Assignment>,
+        options: LinkOptions,
+    ) -> Self {
+        Link {
+            env,
+            workers,
+            hash_seed,
+            assignments,
+            queues: Mutex::default(),
+            to_workers: (0..workers).map(|_| SegQueue::new()).collect(),
+            to_coordinator: SegQueue::new(),
+            abort: AtomicBool::new(false),
+            counters: Counters::default(),
+            options,
+        }
+    }
+
+    /// The coordinator's number among the participants.
+    pub(crate) fn coordinator(&self) -> usize {
+        self.workers
+    }
+
+    /// The queue of an outlet between two workers.
+    pub(crate) fn queue<R: Send + 'static>(&self, outlet: OutletId, from: usize, to: usize) -> Arc<Fifo<R>> {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = queues
+            .entry((outlet, from, to))
+            .or_insert_with(|| Arc::new(Fifo::<R>::new(self.queue_limit())) as Arc<dyn Any + Send + Sync>);
+        Arc::clone(queue)
+            .downcast()
+            .expect("every worker assembles the same plan, so both ends of an outlet have one row type")
+    }
+
+    /// Batches a queue may hold. There are workers² queues per exchange, so each is the shorter the more there are.
+    pub(crate) fn queue_limit(&self) -> usize {
+        (32 / self.workers).clamp(2, 16)
+    }
+
+    pub(crate) fn tell_worker(&self, worker: usize, message: ToWorker) {
+        self.to_workers[worker].push(message);
+        self.env.unpark(worker);
+    }
+
+    pub(crate) fn next_for_worker(&self, worker: usize) -> Option<ToWorker> {
+        self.to_workers[worker].pop()
+    }
+
+    pub(crate) fn tell_coordinator(&self, message: ToCoordinator) {
+        self.to_coordinator.push(message);
+        self.env.unpark(self.coordinator());
+    }
+
+    pub(crate) fn next_for_coordinator(&self) -> Option<ToCoordinator> {
+        self.to_coordinator.pop()
+    }
+
+    /// Makes every worker give up as soon as it can.
+    pub(crate) fn abort(&self) {
+        self.abort.store(true, Ordering::SeqCst);
+        (0..self.workers).for_each(|worker| self.env.unpark(worker));
+    }
+
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.abort.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,33 @@
+//! The engine: workers that pass batches and markers, and a coordinator that orders barriers.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `link` | what the participants share: queues, messages, counters |
+//! | `fifo` | one queue between two workers |
+//! | `outlet` | the sending end of a boundary |
+//! | `stage` | the receiving end: alignment |
+//! | `source` | a source's stage: polling |
+//! | `core` | a worker's stages and the rule which of them may run |
+//! | `assemble` | a plan becomes stages |
+//! | `worker` | a worker's loop |
+//! | `coordinator` | the sequence of barriers, end and failure |
+//! | `survey` | partitions, listed and dealt at the start |
+//! | `launch` | the threads |
+
+mod assemble;
+mod coordinator;
+mod core;
+mod fifo;
+mod launch;
+pub(crate) mod link;
+mod outlet;
+mod source;
+mod stage;
+mod survey;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use launch::{Launched, Settings, launch};
+pub use coordinator::EpochPolicy;

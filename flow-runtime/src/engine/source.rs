@@ -1,0 +1,250 @@
+//! A source's stage: polls the readers of the partitions that were dealt to this worker.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
+
+use crate::consumer::{Consumer, Head};
+use crate::control::{Answer, Control, Signal};
+use crate::describe::{OutletId, StepId};
+use crate::engine::core::{Core, Stage};
+use crate::engine::fifo::{Marker, Then};
+use crate::engine::link::{Link, ToCoordinator};
+use crate::engine::stage::Outlets;
+use crate::error::{Error, ErrorKind};
+use crate::io::{PartitionId, Poll, PollContext, Reader, Source};
+use crate::stream::Stream;
+use crate::time::{Barrier, Epoch, Timestamp};
+
+/// What a turn of a source came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Polled {
+    pub(crate) items: u64,
+    /// A reader was polled.
+    pub(crate) polled: bool,
+    /// No reader will ever emit anything.
+    pub(crate) ended: bool,
+}
+
+/// A partition being read.
+struct Open<R> {
+    partition: PartitionId,
+    /// Its number among all partitions of the source.
+    number: usize,
+    reader: R,
+    next: Poll,
+    woken: Arc<Woken>,
+    waker: Waker,
+}
+
+struct Woken {
+    is: AtomicBool,
+    link: Arc<Link>,
+    worker: usize,
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.is.store(true, Ordering::SeqCst);
+        self.link.env.unpark(self.worker);
+    }
+}
+
+impl<R> Open<R> {
+    fn is_ready(&self, now: Timestamp, epoch: Epoch) -> bool {
+        match self.next {
+            Poll::Ready => true,
+            Poll::Pending => self.woken.is.load(Ordering::SeqCst),
+            Poll::At(at) => at <= now || self.woken.is.load(Ordering::SeqCst),
+            Poll::Epoch(next) => next <= epoch,
+            Poll::End => false,
+        }
+    }
+}
+
+/// The stage of a source.
+pub(crate) struct SourceStage<S: Source, D> {
+    id: StepId,
+    readers: Vec<Open<S::Reader>>,
+    down: D,
+    /// The reader to poll next.
+    turn: usize,
+    epoch: Epoch,
+    unflushed: bool,
+    ended: bool,
+    uses_time: bool,
+    wake_at: Option<Timestamp>,
+}
+
+impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
+    pub(crate) fn new(
+        id: StepId,
+        link: &Arc<Link>,
+        worker: usize,
+        readers: Vec<(usize, PartitionId, S::Reader)>,
+        down: D,
+    ) -> Self {
+        let readers = readers
+            .into_iter()
+            .map(|(number, partition, reader)| {
+                let woken = Arc::new(Woken { is: AtomicBool::new(false), link: Arc::clone(link), worker });
+                let waker = Waker::from(Arc::clone(&woken));
+                Open { partition, number, reader, next: Poll::Ready, woken, waker }
+            })
+            .collect();
+        SourceStage {
+            id,
+            readers,
+            down,
+            turn: 0,
+            epoch: Epoch(0),
+            unflushed: false,
+            ended: false,
+            uses_time: false,
+            wake_at: None,
+        }
+    }
+
+    fn signal(&mut self, core: &Core, signal: Signal) {
+        let mut answer = Answer::default();
+        self.down.control(&mut Control::new(signal, core.now(), &mut answer));
+        core.take(&mut answer, &self.id);
+        self.uses_time |= answer.uses_time;
+        if let Signal::Flush | Signal::Tick = signal {
+            self.wake_at = answer.wake_at;
+        }
+    }
+
+    /// Polls one reader.
+    fn poll_reader(&mut self, core: &Core, at: usize, limit: usize) -> Result<u64, Error> {
+        let open = &mut self.readers[at];
+        open.woken.is.store(false, Ordering::SeqCst);
+        let cx = PollContext::new(limit, core.now(), self.epoch, &open.waker);
+        let down = &mut self.down;
+        let mut items = 0_u64;
+        let next = open.reader.poll(&cx, &mut |item| {
+            items += 1;
+            down.push(Head::NONE, item);
+        })?;
+        if let Poll::Epoch(next) = next {
+            if !S::GIVES_EPOCHS {
+                return Err(Error::new(
+                    ErrorKind::Source,
+                    format!("partition {} gives an epoch, but its source does not declare that", open.partition),
+                )
+                .help("set `GIVES_EPOCHS` in the implementation of `Source`"));
+            }
+            if next <= self.epoch {
+                return Err(Error::new(
+                    ErrorKind::Source,
+                    format!("partition {} goes from epoch {} back to epoch {next}", open.partition, self.epoch),
+                )
+                .help("the epochs that a source gives must not decrease"));
+            }
+            core.link.tell_coordinator(ToCoordinator::AtEpoch { partition: open.number, next });
+        }
+        if next == Poll::End && S::GIVES_EPOCHS {
+            core.link.tell_coordinator(ToCoordinator::Ended { partition: open.number });
+        }
+        open.next = next;
+        Ok(items)
+    }
+}
+
+impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for SourceStage<S, D> {
+    fn outlets(&self) -> Vec<OutletId> {
+        let mut outlets = Outlets::default();
+        self.down.describe(&mut outlets);
+        outlets.0
+    }
+
+    fn open(&mut self, core: &Core, barrier: Barrier, epoch: Epoch) {
+        self.epoch = epoch;
+        self.signal(core, Signal::Open { barrier, epoch });
+    }
+
+    fn run(&mut self, _: &Core) -> bool {
+        false
+    }
+
+    fn poll(&mut self, core: &Core, limit: usize) -> Polled {
+        if self.ended {
+            return Polled { ended: true, ..Polled::default() };
+        }
+        let count = self.readers.len();
+        let ready = (0..count)
+            .map(|n| (self.turn + n) % count)
+            .find(|&at| self.readers[at].is_ready(core.now(), self.epoch));
+        let Some(at) = ready else {
+            self.ended = self.readers.iter().all(|open| open.next == Poll::End);
+            return Polled { ended: self.ended, ..Polled::default() };
+        };
+        self.turn = at + 1;
+        self.unflushed = true;
+        match self.poll_reader(core, at, limit) {
+            Ok(items) => Polled { items, polled: true, ended: false },
+            Err(error) => {
+                core.fail(error.at_step(&self.id));
+                self.ended = true;
+                Polled::default()
+            }
+        }
+    }
+
+    fn is_source(&self) -> bool {
+        true
+    }
+
+    fn close(&mut self, core: &Core, marker: Marker) {
+        core.passing(marker, || {
+            if marker.then == Then::Finish {
+                self.signal(core, Signal::Finish);
+            }
+            self.signal(core, Signal::Barrier(marker.barrier));
+        });
+        self.unflushed = false;
+        core.pass(marker.barrier);
+        if marker.then.ends() {
+            self.ended = true;
+            self.wake_at = None;
+        } else {
+            self.open(core, marker.barrier.next(), marker.next);
+        }
+    }
+
+    fn tick(&mut self, core: &Core) {
+        self.signal(core, Signal::Tick);
+        self.unflushed = true;
+    }
+
+    fn flush(&mut self, core: &Core) {
+        if self.unflushed {
+            self.unflushed = false;
+            self.signal(core, Signal::Flush);
+        }
+    }
+
+    fn committed(&mut self, core: &Core, epoch: Epoch) {
+        for open in &mut self.readers {
+            if let Err(error) = open.reader.committed(epoch) {
+                core.fail(error.at_step(&self.id));
+            }
+        }
+        self.signal(core, Signal::Committed(epoch));
+    }
+
+    fn uses_time(&self) -> bool {
+        self.uses_time && !self.ended
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        let readers = self.readers.iter().filter_map(|open| match open.next {
+            Poll::At(at) if !self.ended => Some(at),
+            _ => None,
+        });
+        readers.chain(self.wake_at).min()
+    }
+}

@@ -1,0 +1,188 @@
+//! The receiving end of a boundary: alignment.
+//!
+//! A stage has one lane for each sender. A lane whose marker has come is left alone until the markers of all lanes have
+//! come: nothing behind a marker is touched, so nothing is ever put aside. Then the stage passes the barrier.
+
+use std::sync::Arc;
+
+use crate::control::{Answer, Control, Signal};
+use crate::describe::{Describe, OutletId, StepId, StepInfo};
+use crate::engine::core::{Core, Stage};
+use crate::engine::fifo::{Fifo, Marker, Message, Then};
+use crate::engine::outlet::Receive;
+use crate::host::Inlet;
+use crate::time::{Barrier, Epoch, Timestamp};
+
+/// The most batches taken in one run, so that markers and other stages get their turn.
+const BATCHES_PER_RUN: usize = 16;
+
+struct Lane<R> {
+    port: usize,
+    from: usize,
+    queue: Arc<Fifo<R>>,
+    /// Its marker has come.
+    blocked: bool,
+}
+
+/// A stage behind a boundary.
+pub(crate) struct InletStage<R, I> {
+    id: StepId,
+    inlet: I,
+    lanes: Vec<Lane<R>>,
+    blocked: usize,
+    /// The lane to look at first, so that none starves.
+    turn: usize,
+    /// Rows came in since the last flush.
+    unflushed: bool,
+    ended: bool,
+    uses_time: bool,
+    wake_at: Option<Timestamp>,
+}
+
+impl<R: 'static, I: Inlet<R>> InletStage<R, I> {
+    /// A stage with a lane for each (port, sending worker, queue).
+    pub(crate) fn new(id: StepId, inlet: I, lanes: impl IntoIterator<Item = (usize, usize, Arc<Fifo<R>>)>) -> Self {
+        let lanes: Vec<_> =
+            lanes.into_iter().map(|(port, from, queue)| Lane { port, from, queue, blocked: false }).collect();
+        InletStage {
+            id,
+            inlet,
+            lanes,
+            blocked: 0,
+            turn: 0,
+            unflushed: false,
+            ended: false,
+            uses_time: false,
+            wake_at: None,
+        }
+    }
+
+    fn signal(&mut self, core: &Core, signal: Signal) {
+        let mut answer = Answer::default();
+        self.inlet.control(&mut Control::new(signal, core.now(), &mut answer));
+        core.take(&mut answer, &self.id);
+        self.uses_time |= answer.uses_time;
+        if let Signal::Flush | Signal::Tick = signal {
+            self.wake_at = answer.wake_at;
+        }
+    }
+
+    /// All markers have come.
+    fn pass(&mut self, core: &Core, marker: Marker) {
+        core.passing(marker, || {
+            if marker.then == Then::Finish {
+                self.signal(core, Signal::Finish);
+            }
+            self.signal(core, Signal::Barrier(marker.barrier));
+        });
+        self.unflushed = false;
+        self.blocked = 0;
+        self.lanes.iter_mut().for_each(|lane| lane.blocked = false);
+        core.pass(marker.barrier);
+        if marker.then.ends() {
+            self.ended = true;
+        } else {
+            self.signal(core, Signal::Open { barrier: marker.barrier.next(), epoch: marker.next });
+        }
+    }
+}
+
+impl<R: 'static, I: Inlet<R>> Receive<R> for InletStage<R, I> {
+    fn is_free(&self, lane: usize) -> bool {
+        !self.lanes[lane].blocked && self.inlet.ready()
+    }
+
+    fn take(&mut self, lane: usize, rows: &mut Vec<R>) {
+        self.unflushed = true;
+        self.inlet.batch(self.lanes[lane].port, rows);
+        rows.clear();
+    }
+}
+
+impl<R: 'static, I: Inlet<R>> Stage for InletStage<R, I> {
+    fn outlets(&self) -> Vec<OutletId> {
+        let mut outlets = Outlets::default();
+        self.inlet.describe(&mut outlets);
+        outlets.0
+    }
+
+    fn open(&mut self, core: &Core, barrier: Barrier, epoch: Epoch) {
+        self.signal(core, Signal::Open { barrier, epoch });
+    }
+
+    fn run(&mut self, core: &Core) -> bool {
+        if self.ended || !self.inlet.ready() {
+            return false;
+        }
+        let mut taken = 0;
+        let mut idle = 0;
+        while idle < self.lanes.len() && taken < BATCHES_PER_RUN {
+            self.turn = (self.turn + 1) % self.lanes.len();
+            let lane = &mut self.lanes[self.turn];
+            let message = if lane.blocked { None } else { lane.queue.pop() };
+            match message {
+                None => idle += 1,
+                Some(Message::Batch(mut rows)) => {
+                    idle = 0;
+                    taken += 1;
+                    let (port, from, queue) = (lane.port, lane.from, Arc::clone(&lane.queue));
+                    if from != core.who && queue.take_waiting() {
+                        core.link.env.unpark(from);
+                    }
+                    self.unflushed = true;
+                    self.inlet.batch(port, &mut rows);
+                    queue.recycle(rows);
+                    core.stop_if_aborted();
+                }
+                Some(Message::Marker(marker)) => {
+                    taken += 1;
+                    lane.blocked = true;
+                    self.blocked += 1;
+                    if self.blocked == self.lanes.len() {
+                        idle = 0;
+                        self.pass(core, marker);
+                        if self.ended {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        taken > 0
+    }
+
+    fn tick(&mut self, core: &Core) {
+        self.signal(core, Signal::Tick);
+        self.unflushed = true;
+    }
+
+    fn flush(&mut self, core: &Core) {
+        if self.unflushed {
+            self.unflushed = false;
+            self.signal(core, Signal::Flush);
+        }
+    }
+
+    fn committed(&mut self, core: &Core, epoch: Epoch) {
+        self.signal(core, Signal::Committed(epoch));
+    }
+
+    fn uses_time(&self) -> bool {
+        self.uses_time && !self.ended
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        self.wake_at.filter(|_| !self.ended)
+    }
+}
+
+/// Collects the outlets of a stage.
+#[derive(Default)]
+pub(crate) struct Outlets(pub(crate) Vec<OutletId>);
+
+impl Describe for Outlets {
+    fn step(&mut self, _: StepInfo) {}
+    fn outlet(&mut self, outlet: OutletId) {
+        self.0.push(outlet);
+    }
+}

@@ -1,0 +1,283 @@
+//! A worker: a loop that takes messages, runs stages, polls sources, and parks.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::engine::assemble::assemble;
+use crate::engine::core::{Aborted, Core};
+use crate::engine::link::{Link, ToCoordinator, ToWorker};
+use crate::error::{Error, ErrorKind};
+use crate::failure;
+use crate::plan::FlowPlan;
+use crate::time::Timestamp;
+
+/// A source's turn begins with this many items ..
+const FIRST_LIMIT: usize = 256;
+/// .. grows as long as it is shorter than this ..
+const SHORT_TURN: Duration = Duration::from_micros(500);
+/// .. shrinks when it is longer than this ..
+const LONG_TURN: Duration = Duration::from_millis(2);
+/// .. and never exceeds this many.
+const MOST_ITEMS: usize = 64 * 1024;
+/// Processing time that stages see is this exact.
+const TICK: Duration = Duration::from_millis(1);
+
+/// Runs one worker to its end. An aborted worker unwinds.
+pub(crate) fn work<P: FlowPlan>(plan: P, who: usize, link: &Arc<Link>) -> Result<(), Error> {
+    let core = Rc::new(Core::new(who, Arc::clone(link)));
+    // A worker that has failed is thrown away whole: nothing half-done is looked at again.
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        assemble(plan, &core)?;
+        link.tell_coordinator(ToCoordinator::Ready);
+        Worker::new(Rc::clone(&core)).run()
+    }));
+    let failure = core.take_failure();
+    let dismantled = catch_unwind(AssertUnwindSafe(|| core.dismantle()));
+    match (result, failure) {
+        (Ok(Err(error)), _) | (Ok(Ok(())), Some(error)) => Err(error),
+        (Err(payload), None) if !payload.is::<Aborted>() => Err(failure::of_panic(payload.as_ref())),
+        (Err(_), Some(error)) => Err(error),
+        _ => dismantled.map_err(|payload| failure::of_panic(payload.as_ref())),
+    }
+}
+
+struct Worker {
+    core: Rc<Core>,
+    /// Which stages are sources.
+    sources: Vec<usize>,
+    /// The first epoch has begun.
+    running: bool,
+    /// The coordinator has been told that all readers have ended.
+    exhausted: bool,
+    ended: bool,
+    /// How many items a source may emit in its next turn.
+    limit: usize,
+    ticked: Timestamp,
+    allowance: Option<Allowance>,
+}
+
+impl Worker {
+    fn new(core: Rc<Core>) -> Self {
+        let sources = (0..core.len())
+            .rev()
+            .filter(|&at| core.enter(at, |stage| stage.is_source()).unwrap_or(false))
+            .collect();
+        let allowance = core.link.options.rate.map(Allowance::new);
+        Worker {
+            core,
+            sources,
+            running: false,
+            exhausted: false,
+            ended: false,
+            limit: FIRST_LIMIT,
+            ticked: Timestamp::MIN,
+            allowance,
+        }
+    }
+
+    fn run(&mut self) -> Result<(), Error> {
+        let core = Rc::clone(&self.core);
+        let (who, env) = (core.who, Arc::clone(&core.link.env));
+        loop {
+            env.turn(who);
+            core.set_now(env.now());
+            self.take_messages();
+            if self.ended {
+                return Ok(());
+            }
+            let mut progress = self.tick();
+            progress |= self.run_stages();
+            progress |= self.poll_sources();
+            self.flush();
+            if let Some(failure) = core.take_failure() {
+                return Err(failure);
+            }
+            core.stop_if_aborted();
+            if !progress {
+                env.park(who, self.wake_at());
+                if env.is_stuck() {
+                    return Err(stuck());
+                }
+            }
+        }
+    }
+
+    fn stages(&self) -> std::ops::Range<usize> {
+        0..self.core.len()
+    }
+
+    fn take_messages(&mut self) {
+        let core = &self.core;
+        while let Some(message) = core.link.next_for_worker(core.who) {
+            match message {
+                ToWorker::Start { barrier, epoch } => {
+                    core.begin(barrier);
+                    // Downstream first: whatever a step emits when it opens finds an open step.
+                    for at in self.stages() {
+                        core.enter(at, |stage| stage.open(core, barrier, epoch));
+                    }
+                    self.running = true;
+                }
+                ToWorker::Close(marker) => {
+                    for at in self.stages().rev() {
+                        core.enter(at, |stage| stage.close(core, marker));
+                    }
+                }
+                ToWorker::Committed(epoch) => {
+                    for at in self.stages() {
+                        core.enter(at, |stage| stage.committed(core, epoch));
+                    }
+                }
+                ToWorker::End => self.ended = true,
+            }
+        }
+    }
+
+    /// Tells stages that use it what time it is: before items come, and when they asked to be told.
+    fn tick(&mut self) -> bool {
+        let core = &self.core;
+        let now = core.now();
+        let stale = now.since(self.ticked) >= TICK || self.ticked == Timestamp::MIN;
+        let mut ticked = false;
+        for at in self.stages().rev() {
+            core.enter(at, |stage| {
+                let due = stage.wake_at().is_some_and(|at| at <= now);
+                if due || (stale && stage.uses_time()) {
+                    stage.tick(core);
+                    ticked |= due;
+                }
+            });
+        }
+        if stale {
+            self.ticked = now;
+        }
+        ticked
+    }
+
+    fn run_stages(&mut self) -> bool {
+        let core = &self.core;
+        let mut progress = false;
+        for at in self.stages() {
+            progress |= core.enter(at, |stage| stage.run(core)).unwrap_or(false);
+        }
+        progress
+    }
+
+    fn poll_sources(&mut self) -> bool {
+        if !self.running || self.exhausted {
+            return false;
+        }
+        let core = Rc::clone(&self.core);
+        let mut progress = false;
+        let mut ended = true;
+        for n in 0..self.sources.len() {
+            let began = core.now();
+            let allowed = match &mut self.allowance {
+                Some(allowance) => allowance.items(began),
+                None => usize::MAX,
+            };
+            if allowed == 0 {
+                ended = false;
+                break;
+            }
+            let limit = core.link.env.limit(self.limit.min(allowed));
+            let polled = core.enter(self.sources[n], |stage| stage.poll(&core, limit)).unwrap_or_default();
+            ended &= polled.ended;
+            if polled.polled {
+                progress = true;
+                self.count(polled.items);
+                self.adapt(began);
+            }
+        }
+        if ended {
+            self.exhausted = true;
+            core.link.tell_coordinator(ToCoordinator::Exhausted);
+        }
+        progress
+    }
+
+    fn count(&mut self, items: u64) {
+        let link = &self.core.link;
+        if items == 0 {
+            return;
+        }
+        link.counters.items_in.fetch_add(items, Ordering::Relaxed);
+        if let Some(allowance) = &mut self.allowance {
+            allowance.spend(items);
+        }
+        if link.options.report_items.is_some() {
+            link.tell_coordinator(ToCoordinator::Items(items));
+        }
+    }
+
+    /// A turn should be long enough that what is done once a turn does not count, and short enough that barriers and
+    /// a stop do not wait.
+    fn adapt(&mut self, began: Timestamp) {
+        let link = &self.core.link;
+        let most = link.options.report_items.map_or(MOST_ITEMS, |items| MOST_ITEMS.min(items.max(1) as usize));
+        let now = link.env.now();
+        self.core.set_now(now);
+        let took = now.since(began);
+        if took < SHORT_TURN {
+            self.limit = (self.limit * 2).min(most);
+        } else if took > LONG_TURN {
+            self.limit = (self.limit / 2).max(1);
+        }
+        self.limit = self.limit.min(most);
+    }
+
+    fn flush(&mut self) {
+        let core = &self.core;
+        for at in self.stages().rev() {
+            core.enter(at, |stage| stage.flush(core));
+        }
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        let core = &self.core;
+        let stages = self.stages().filter_map(|at| core.enter(at, |stage| stage.wake_at()).flatten());
+        let allowance = self.allowance.as_ref().filter(|_| self.running && !self.exhausted).and_then(Allowance::wake_at);
+        stages.chain(allowance).min()
+    }
+}
+
+fn stuck() -> Error {
+    Error::new(ErrorKind::Stopped, "every worker waits for another one, so nothing will ever happen again")
+        .help("a source that is fed from outside cannot be used on the virtual schedule")
+}
+
+/// How many items the sources of a worker may emit, so that a rate is kept.
+struct Allowance {
+    per_second: f64,
+    items: f64,
+    at: Option<Timestamp>,
+}
+
+impl Allowance {
+    fn new(per_second: f64) -> Self {
+        Allowance { per_second, items: 0.0, at: None }
+    }
+
+    /// What may be emitted now. At most a tenth of a second's worth is saved up.
+    fn items(&mut self, now: Timestamp) -> usize {
+        if let Some(at) = self.at {
+            let earned = now.since(at).as_secs_f64() * self.per_second;
+            self.items = (self.items + earned).min((self.per_second / 10.0).max(1.0));
+        }
+        self.at = Some(now);
+        self.items as usize
+    }
+
+    fn spend(&mut self, items: u64) {
+        self.items -= items as f64;
+    }
+
+    /// When the next item may be emitted, if it is the rate that holds it back.
+    fn wake_at(&self) -> Option<Timestamp> {
+        let missing = 1.0 - self.items;
+        self.at.filter(|_| missing > 0.0).map(|at| at.after(Duration::from_secs_f64(missing / self.per_second)))
+    }
+}

@@ -1,0 +1,262 @@
+//! Files being written: where they lie, and what makes a file rewindable.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind};
+use crate::io::file::{File, PathKind};
+use crate::io::{Durable, Io, PartitionId, Resume, Rows, SinkWriter};
+use crate::time::Barrier;
+
+/// How much of the end of a file is compared when writing goes on.
+const WINDOW: usize = 4096;
+
+/// Where a sink writes to.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// One file.
+    File(PathBuf),
+    /// A folder of parts.
+    Folder { path: PathBuf, parts: usize, extension: &'static str },
+}
+
+impl Target {
+    pub(crate) fn folder(path: PathBuf, extension: &'static str) -> Self {
+        Target::Folder { path, parts: 8, extension }
+    }
+
+    pub(crate) fn set_parts(&mut self, new: usize) {
+        if let Target::Folder { parts, .. } = self {
+            *parts = new;
+        }
+    }
+
+    pub(crate) fn partitions(&self, io: &Io) -> Result<Vec<PartitionId>, Error> {
+        match self {
+            Target::File(path) => {
+                if let Ok(PathKind::Folder) = io.files().kind(path) {
+                    return Err(Error::new(
+                        ErrorKind::Sink,
+                        format!("cannot write `{}`: it is a folder", path.display()),
+                    )
+                    .help(
+                        "give the path of a file, or write parts into the folder by `folder(path)`",
+                    ));
+                }
+                let name = path.file_name().unwrap_or(path.as_os_str());
+                Ok(vec![PartitionId::new(name.to_string_lossy())])
+            }
+            Target::Folder { path, parts, extension } => {
+                if *parts == 0 {
+                    return Err(Error::new(
+                        ErrorKind::Configuration,
+                        format!("the folder `{}` is to be written in 0 parts", path.display()),
+                    )
+                    .help("give at least one: `.parts(8)`"));
+                }
+                io.files().create_folder(path).map_err(|error| cannot_write(path, error))?;
+                let names: Vec<_> =
+                    (0..*parts).map(|n| format!("part-{n:05}.{extension}")).collect();
+                foreign_part(io, path, extension, &names)?;
+                Ok(names.into_iter().map(PartitionId::new).collect())
+            }
+        }
+    }
+
+    pub(crate) fn open(
+        &self,
+        io: &Io,
+        partition: &PartitionId,
+        resume: Resume<FileEnd>,
+    ) -> Result<FileWriter, Error> {
+        let path = match self {
+            Target::File(path) => path.clone(),
+            Target::Folder { path, .. } => path.join(partition.as_str()),
+        };
+        match resume {
+            Resume::Fresh => FileWriter::create(io, path),
+            Resume::At { position, .. } => FileWriter::reopen(io, path, &position),
+        }
+    }
+}
+
+/// Refuses a folder with parts that this run would not write: who reads the folder would take them for its output.
+fn foreign_part(io: &Io, folder: &Path, extension: &str, ours: &[String]) -> Result<(), Error> {
+    for path in io.files().list(folder).map_err(|error| cannot_write(folder, error))? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let part = name.strip_prefix("part-").and_then(|name| name.strip_suffix(extension));
+        if part.is_some() && !ours.iter().any(|our| *our == name) {
+            return Err(Error::new(
+                ErrorKind::Sink,
+                format!("`{}` is a part of another output", path.display()),
+            )
+            .help(format!(
+                "this one has {} parts: remove the file, or write to a new folder",
+                ours.len()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// How far a file has been written, and what its end looked like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEnd {
+    /// In bytes.
+    length: u64,
+    /// Checksum of the last 4 KiB.
+    tail: u32,
+}
+
+impl FileEnd {
+    /// The length in bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+}
+
+/// Writes one file, at its end.
+pub struct FileWriter {
+    io: Io,
+    path: PathBuf,
+    file: Box<dyn File>,
+    length: u64,
+    /// The last 4 KiB.
+    tail: Vec<u8>,
+    /// Whether the folder may not know the file yet, after a power cut.
+    is_new: bool,
+}
+
+impl fmt::Debug for FileWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileWriter")
+            .field("path", &self.path)
+            .field("length", &self.length)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FileWriter {
+    fn create(io: &Io, path: PathBuf) -> Result<Self, Error> {
+        let file = match io.files().create(&path, true) {
+            Ok(file) => file,
+            Err(error) => return Err(without_parent(io, &path, error)),
+        };
+        Ok(FileWriter { io: io.clone(), path, file, length: 0, tail: Vec::new(), is_new: true })
+    }
+
+    fn reopen(io: &Io, path: PathBuf, saved: &FileEnd) -> Result<Self, Error> {
+        if saved.length == 0 {
+            return FileWriter::create(io, path);
+        }
+        if let Err(error) = io.files().kind(&path)
+            && error.kind() == io::ErrorKind::NotFound
+        {
+            return Err(refused(&path, &format!("is gone; it had {} bytes", saved.length)));
+        }
+        let failed = |error| cannot_write(&path, error);
+        let mut file = io.files().create(&path, false).map_err(failed)?;
+        let length = file.len().map_err(failed)?;
+        if length < saved.length {
+            let shorter =
+                format!("has been truncated: it had {} bytes and has {length}", saved.length);
+            return Err(refused(&path, &shorter));
+        }
+        let window = saved.length.min(WINDOW as u64);
+        let mut tail = vec![0; usize::try_from(window).expect("a window is small")];
+        let mut read = 0;
+        while read < tail.len() {
+            match file.read_at(saved.length - window + read as u64, &mut tail[read..]) {
+                Ok(0) => break,
+                Ok(more) => read += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        if crc32fast::hash(&tail) != saved.tail {
+            return Err(refused(
+                &path,
+                "is not the file that was written before: its content differs",
+            ));
+        }
+        // What lies behind belongs to epochs that were not committed: they are written again.
+        file.set_len(saved.length).map_err(failed)?;
+        Ok(FileWriter { io: io.clone(), path, file, length: saved.length, tail, is_new: false })
+    }
+}
+
+impl SinkWriter for FileWriter {
+    type Block = Rows;
+    type Position = FileEnd;
+
+    fn write(&mut self, rows: Rows) -> Result<(), Error> {
+        let bytes = rows.behind(self.length);
+        self.file.write_at(self.length, bytes).map_err(|error| cannot_write(&self.path, error))?;
+        self.length += bytes.len() as u64;
+        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(WINDOW)..]);
+        self.tail.drain(..self.tail.len().saturating_sub(WINDOW));
+        Ok(())
+    }
+
+    fn seal(&mut self, _: Barrier) -> Result<FileEnd, Error> {
+        Ok(FileEnd { length: self.length, tail: crc32fast::hash(&self.tail) })
+    }
+
+    fn durable(&mut self) -> Result<Option<Durable>, Error> {
+        let syncing = self.file.syncing().map_err(|error| cannot_write(&self.path, error))?;
+        let (io, path, is_new) = (self.io.clone(), self.path.clone(), self.is_new);
+        self.is_new = false;
+        Ok(Some(Box::new(move || {
+            let folder = path.parent().filter(|_| is_new);
+            syncing()
+                .and_then(|()| folder.map_or(Ok(()), |folder| io.files().sync_folder(folder)))
+                .map_err(|error| Error::io(ErrorKind::Sink, "make durable", &path, error))
+        })))
+    }
+}
+
+fn refused(path: &Path, what: &str) -> Error {
+    Error::new(ErrorKind::Sink, format!("`{}` {what}", path.display())).help(
+        "put the file back as the last run left it: writing goes on in it; or begin anew with another file and another recovery log",
+    )
+}
+
+/// A file cannot be made: is the folder missing that it should be in?
+fn without_parent(io: &Io, path: &Path, error: io::Error) -> Error {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        Some(folder)
+            if error.kind() == io::ErrorKind::NotFound && io.files().kind(folder).is_err() =>
+        {
+            Error::new(
+                ErrorKind::Sink,
+                format!(
+                    "cannot write `{}`: there is no folder `{}`",
+                    path.display(),
+                    folder.display()
+                ),
+            )
+            .help(format!("make it: `mkdir -p {}`", folder.display()))
+            .caused_by(error)
+        }
+        _ => cannot_write(path, error),
+    }
+}
+
+fn cannot_write(path: &Path, error: io::Error) -> Error {
+    let help = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "make room on the disk and start again"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "let the user that runs the program write there"
+        }
+        _ => return Error::io(ErrorKind::Sink, "write", path, error),
+    };
+    Error::io(ErrorKind::Sink, "write", path, error).help(help)
+}
+
+#[cfg(test)]
+mod tests;

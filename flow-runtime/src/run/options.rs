@@ -1,0 +1,164 @@
+//! One set of flags for every dataflow.
+
+use std::fmt;
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use crate::engine::EpochPolicy;
+use crate::error::{Error, ErrorKind};
+
+/// How to run. A program flattens it into its own arguments; every flag can also be given as a variable.
+///
+/// ```
+/// use clap::Parser;
+/// use flow_runtime::RunOptions;
+///
+/// #[derive(Parser)]
+/// struct Args {
+///     #[command(flatten)]
+///     run: RunOptions,
+/// }
+///
+/// let args = Args::parse_from(["program", "--workers", "2", "--epoch", "500ms"]);
+/// assert_eq!(args.run.workers, Some(2));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
+#[command(next_help_heading = "Running")]
+#[non_exhaustive]
+pub struct RunOptions {
+    /// Worker threads [default: one per core]
+    #[arg(long, env = "FLOW_WORKERS", value_name = "N")]
+    pub workers: Option<usize>,
+
+    /// When an epoch ends: after a time, as in 500ms or 2s, or after about so many items, as in 1000items [default: 1s]
+    #[arg(long, env = "FLOW_EPOCH", value_name = "WHEN", value_parser = epoch)]
+    pub epoch: Option<EpochPolicy>,
+
+    /// The most items per second that the sources may emit together
+    #[arg(long, env = "FLOW_RATE", value_name = "N", value_parser = rate)]
+    pub rate: Option<f64>,
+
+    /// Print the graph of the dataflow and exit
+    #[arg(long, env = "FLOW_GRAPH", value_name = "FORMAT")]
+    pub graph: Option<GraphFormat>,
+
+    /// Show progress and a summary on standard error
+    #[arg(long, env = "FLOW_PROGRESS", value_name = "WHEN", default_value = "auto")]
+    pub progress: Progress,
+}
+
+/// The formats of `--graph`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// A Mermaid flowchart, which many Markdown viewers draw.
+    Mermaid,
+    /// Graphviz.
+    Dot,
+    /// JSON, for programs.
+    Json,
+    /// A drawing in text.
+    Text,
+}
+
+/// When progress is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// A progress line on a terminal, a summary in any case.
+    #[default]
+    Auto,
+    /// A progress line and a summary.
+    Always,
+    /// Neither.
+    Never,
+}
+
+/// Worker counts above this are taken for a mistake.
+const MOST_WORKERS: usize = 1024;
+
+impl RunOptions {
+    /// The number of workers.
+    pub(crate) fn worker_count(&self) -> Result<usize, Error> {
+        match self.workers {
+            None => Ok(std::thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS)),
+            Some(0) => Err(Error::new(ErrorKind::Configuration, "a dataflow cannot run with 0 workers")
+                .help("give `--workers 1` or more, or leave it out for one worker per core")),
+            Some(count) if count > MOST_WORKERS => Err(Error::new(
+                ErrorKind::Configuration,
+                format!("{count} workers are more than the {MOST_WORKERS} that one process may have"),
+            )
+            .help("more workers than cores do not make a dataflow faster")),
+            Some(count) => Ok(count),
+        }
+    }
+}
+
+/// What is wrong with a flag's value.
+#[derive(Debug)]
+struct BadValue(&'static str);
+
+impl fmt::Display for BadValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+impl std::error::Error for BadValue {}
+
+fn epoch(text: &str) -> Result<EpochPolicy, BadValue> {
+    const EXPECTED: BadValue = BadValue("expected a time such as 500ms, 2s, 1m, or a number of items such as 1000items");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or(EXPECTED)?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| EXPECTED)?;
+    if number == 0 {
+        return Err(BadValue("an epoch cannot be empty"));
+    }
+    let time = |millis: u64| number.checked_mul(millis).map(Duration::from_millis).ok_or(EXPECTED);
+    match unit {
+        "ms" => time(1).map(EpochPolicy::every),
+        "s" => time(1000).map(EpochPolicy::every),
+        "m" | "min" => time(60_000).map(EpochPolicy::every),
+        "item" | "items" => Ok(EpochPolicy::items(number)),
+        _ => Err(EXPECTED),
+    }
+}
+
+fn rate(text: &str) -> Result<f64, BadValue> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
+        _ => Err(BadValue("expected a number of items per second above 0")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_are_times_or_numbers_of_items() {
+        let every = |millis| Some(EpochPolicy::every(Duration::from_millis(millis)));
+        assert_eq!(epoch("500ms").ok(), every(500));
+        assert_eq!(epoch("2s").ok(), every(2000));
+        assert_eq!(epoch("1m").ok(), every(60_000));
+        assert_eq!(epoch("1000items").ok(), Some(EpochPolicy::items(1000)));
+        for bad in ["", "s", "1", "0s", "-1s", "1.5s", "1h", "99999999999999999999s", "18446744073709551615m"] {
+            assert!(epoch(bad).is_err(), "{bad} was accepted");
+        }
+    }
+
+    #[test]
+    fn rates_are_above_zero() {
+        assert_eq!(rate("0.5").ok(), Some(0.5));
+        for bad in ["0", "-1", "nan", "inf", "many"] {
+            assert!(rate(bad).is_err(), "{bad} was accepted");
+        }
+    }
+
+    #[test]
+    fn absurd_worker_counts_are_refused() {
+        let count = |workers| RunOptions { workers, ..RunOptions::default() }.worker_count();
+        assert!(count(None).is_ok_and(|count| count > 0));
+        assert_eq!(count(Some(3)).ok(), Some(3));
+        assert!(count(Some(0)).is_err());
+        assert!(count(Some(1_000_000)).is_err());
+    }
+}

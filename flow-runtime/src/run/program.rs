@@ -1,0 +1,154 @@
+//! Running as a program: signals, progress on a terminal, a summary.
+
+#![allow(clippy::disallowed_types)] // A terminal is the outside world.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, Once, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_utils::sync::Parker;
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::error::{Error, ErrorKind};
+use crate::plan::FlowPlan;
+use crate::run::dataflow::Dataflow;
+use crate::run::handle::{Running, Stopper, Summary};
+use crate::run::options::{GraphFormat, Progress};
+
+pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
+    if let Some(format) = dataflow.options().graph {
+        return print_graph(&dataflow, format);
+    }
+    let name = dataflow.graph().name;
+    let show = dataflow.options().progress;
+    let running = dataflow.spawn()?;
+    let _signals = Signals::lead_to(running.stopper());
+    let outcome = if show == Progress::Always || show == Progress::Auto && io::stderr().is_terminal() {
+        wait_with_progress(running)
+    } else {
+        running.wait()
+    };
+    match outcome {
+        Ok(summary) => {
+            if show != Progress::Never {
+                // Nobody may be there to read it.
+                let _ = writeln!(io::stderr(), "{}", line(name, &summary));
+            }
+            Ok(())
+        }
+        // Whoever read our output has seen enough: `| head` is no failure.
+        Err(error) if error.kind() == ErrorKind::OutputClosed => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn print_graph<P: FlowPlan>(dataflow: &Dataflow<P>, format: GraphFormat) -> Result<(), Error> {
+    let graph = dataflow.graph();
+    let text = match format {
+        GraphFormat::Mermaid => graph.to_mermaid(),
+        GraphFormat::Dot => graph.to_dot(),
+        GraphFormat::Json => graph.to_json(),
+        GraphFormat::Text => graph.to_text(),
+    };
+    match writeln!(io::stdout(), "{}", text.trim_end()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::new(ErrorKind::Sink, format!("cannot write to standard output: {error}")).caused_by(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn line(name: &str, summary: &Summary) -> String {
+    let seconds = summary.elapsed.as_secs_f64();
+    let rate = HumanCount((summary.items_in as f64 / seconds.max(1e-3)) as u64);
+    format!(
+        "{name}: {} items in, {} out, {seconds:.2} s ({rate}/s), {} epochs",
+        HumanCount(summary.items_in),
+        HumanCount(summary.items_out),
+        HumanCount(summary.resume_epoch.0),
+    )
+}
+
+/// Waits, and redraws a line five times a second meanwhile.
+fn wait_with_progress(running: Running) -> Result<Summary, Error> {
+    let parker = Parker::new();
+    let over = parker.unparker().clone();
+    thread::scope(|scope| {
+        let (send, receive) = std::sync::mpsc::channel();
+        let watched = running.watch();
+        scope.spawn(move || {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            bar.set_style(ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            let mut before = (0_u64, 0.0_f64);
+            while receive.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                parker.park_timeout(Duration::from_millis(200));
+                let now = watched.progress();
+                let at = now.elapsed.as_secs_f64();
+                let rate = (now.items_in - before.0) as f64 / (at - before.1).max(1e-3);
+                before = (now.items_in, at);
+                bar.set_message(format!(
+                    "{} items in ({}/s), {} out, epoch {}",
+                    HumanCount(now.items_in),
+                    HumanCount(rate as u64),
+                    HumanCount(now.items_out),
+                    now.resume_epoch,
+                ));
+                bar.tick();
+            }
+            bar.finish_and_clear();
+        });
+        let outcome = running.wait();
+        drop::<std::sync::mpsc::Sender<()>>(send);
+        over.unpark();
+        outcome
+    })
+}
+
+/// SIGINT and SIGTERM lead to a stop of the run; a second one ends the process at once.
+struct Signals;
+
+static TARGET: Mutex<Option<Target>> = Mutex::new(None);
+
+struct Target {
+    stopper: Stopper,
+    told: bool,
+}
+
+impl Signals {
+    fn lead_to(stopper: Stopper) -> Signals {
+        static HANDLER: Once = Once::new();
+        HANDLER.call_once(|| {
+            if let Err(error) = ctrlc::set_handler(on_signal) {
+                // The program has handlers of its own.
+                tracing::warn!(%error, "signals will not stop the dataflow");
+            }
+        });
+        *TARGET.lock().unwrap_or_else(PoisonError::into_inner) = Some(Target { stopper, told: false });
+        Signals
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        *TARGET.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+fn on_signal() {
+    let mut target = TARGET.lock().unwrap_or_else(PoisonError::into_inner);
+    match target.as_mut() {
+        Some(target) if !target.told => {
+            target.told = true;
+            target.stopper.stop();
+            let _ = writeln!(io::stderr(), "stopping: the open epoch is being closed; once more to end at once");
+        }
+        Some(target) => {
+            let epoch = target.stopper.resume_epoch();
+            let _ = writeln!(io::stderr(), "ended at once: the first epoch that is not committed is {epoch}");
+            std::process::exit(1);
+        }
+        // No run: what a signal would do without us.
+        None => std::process::exit(130),
+    }
+}

@@ -1,0 +1,25 @@
+# The commands of this project. `just ci` is what continuous integration runs.
+
+# Format, lints, documentation, tests.
+ci:
+    bash .ci/run
+
+# All tests.
+test:
+    cargo test --workspace
+
+# The word count of the README.
+words *ARGS:
+    cargo run --release --example word_count -- {{ARGS}}
+
+# Side by side with hand-written loops. The crate is not a member of the workspace.
+bench *ARGS:
+    cargo run --release --manifest-path bench/Cargo.toml -- {{ARGS}}
+
+# How long a change of one step takes to compile in a dataflow of a hundred.
+compile-time:
+    bash bench/compile-time.sh
+
+# Writes the expected compiler messages of ui-tests anew; read them before you commit them.
+bless:
+    TRYBUILD=overwrite cargo test -p flow-ui-tests
