@@ -171,7 +171,7 @@ mod functions {
         Row { k: row.v % 5, v: mix(row.v, n) % 1000, ..row }
     }
     pub(super) fn filter(n: u64, row: &Row) -> bool {
-        mix(row.v, n) % 4 > 0
+        !mix(row.v, n).is_multiple_of(4)
     }
     pub(super) fn filter_map(n: u64, row: Row) -> Option<Row> {
         filter(n, &row).then(|| map(n, row))
