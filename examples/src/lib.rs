@@ -1,1 +1,6 @@
 //! Complete programs that use flow; see `examples/README.md`.
+
+/// The code of the project's README, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

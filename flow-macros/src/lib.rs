@@ -1,9 +1,11 @@
 //! The attribute macros of flow.
 
 mod dataflow;
+mod derive;
 mod diag;
 mod operator;
 mod paths;
+mod stateful;
 mod text;
 
 use proc_macro::TokenStream;
@@ -39,4 +41,22 @@ operators! {
 #[proc_macro_attribute]
 pub fn dataflow(args: TokenStream, item: TokenStream) -> TokenStream {
     dataflow::expand(args.into(), item.into()).into()
+}
+
+/// State.
+#[proc_macro_attribute]
+pub fn stateful(args: TokenStream, item: TokenStream) -> TokenStream {
+    stateful::expand(args.into(), item.into()).into()
+}
+
+/// Branch.
+#[proc_macro_derive(Branch, attributes(flow))]
+pub fn branch(item: TokenStream) -> TokenStream {
+    derive::branch(item.into()).into()
+}
+
+/// Outputs.
+#[proc_macro_derive(Outputs, attributes(flow))]
+pub fn outputs(item: TokenStream) -> TokenStream {
+    derive::outputs(item.into()).into()
 }

@@ -122,7 +122,10 @@ impl Paths {
         };
         match syn::Path::parse_mod_style.parse2(value.clone()) {
             Ok(path) => self.krate = path.to_token_stream(),
-            Err(_) => errors.at_span(value.span(), "expected the path of the runtime crate, as in `crate = my_flow`"),
+            Err(_) => errors.at_span(
+                value.span(),
+                "expected the path of the runtime crate, as in `crate = my_flow`",
+            ),
         }
     }
 }
@@ -137,7 +140,9 @@ fn not_accepted(name: &Ident, attribute: &str, accepted: &[&str]) -> String {
 pub(crate) fn derive_paths(attrs: &[Attribute], errors: &mut Errors) -> Paths {
     for attr in attrs.iter().filter(|attr| attr.path().is_ident("flow")) {
         match attr.meta.require_list() {
-            Ok(list) => return arguments(list.tokens.clone(), "#[flow(..)]", &[], errors, |_, _| false),
+            Ok(list) => {
+                return arguments(list.tokens.clone(), "#[flow(..)]", &[], errors, |_, _| false);
+            }
             Err(error) => errors.push(error),
         }
     }
@@ -200,7 +205,10 @@ mod tests {
             parsed(quote!(wrong = 3, delivery = x)).1,
             ["`#[dataflow]` has no argument `wrong`; it accepts `delivery`, `crate = path`"]
         );
-        assert_eq!(parsed(quote!(crate = "x")).1, ["expected the path of the runtime crate, as in `crate = my_flow`"]);
+        assert_eq!(
+            parsed(quote!(crate = "x")).1,
+            ["expected the path of the runtime crate, as in `crate = my_flow`"]
+        );
         assert_eq!(parsed(quote!(crate)).1, ["`crate` needs a value: `crate = path`"]);
         assert_eq!(parsed(quote!(crate =)).1.len(), 1);
     }

@@ -47,7 +47,9 @@ fn write(tokens: TokenStream, text: &mut String) {
                     text.push(punct.as_char());
                     text.push(' ');
                 }
-                ':' if punct.spacing() == Spacing::Alone && !text.ends_with(':') => text.push_str(": "),
+                ':' if punct.spacing() == Spacing::Alone && !text.ends_with(':') => {
+                    text.push_str(": ")
+                }
                 '\'' => {
                     if text.ends_with(char::is_alphanumeric) {
                         text.push(' ');
@@ -87,7 +89,8 @@ impl VisitMut for Outlived {
     }
     // Inside `Fn(&T) -> bool` and `fn(&T)` lifetimes belong to the call.
     fn visit_type_fn_ptr_mut(&mut self, _: &mut TypeFnPtr) {}
-    fn visit_parenthesized_generic_arguments_mut(&mut self, _: &mut ParenthesizedGenericArguments) {}
+    fn visit_parenthesized_generic_arguments_mut(&mut self, _: &mut ParenthesizedGenericArguments) {
+    }
     fn visit_bound_lifetimes_mut(&mut self, _: &mut syn::BoundLifetimes) {}
 }
 
@@ -127,8 +130,12 @@ mod tests {
     #[test]
     fn lifetimes_of_the_signature_are_left_behind() {
         let ty: Type = syn::parse_quote!(Windows<'a, &u8, Box<dyn Fn(&u8) -> &u8>>);
-        let expected: Type = syn::parse_quote!(Windows<'static, &'static u8, Box<dyn Fn(&u8) -> &u8>>);
-        assert_eq!(outlived(&ty).to_token_stream().to_string(), expected.to_token_stream().to_string());
+        let expected: Type =
+            syn::parse_quote!(Windows<'static, &'static u8, Box<dyn Fn(&u8) -> &u8>>);
+        assert_eq!(
+            outlived(&ty).to_token_stream().to_string(),
+            expected.to_token_stream().to_string()
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod describe;
 pub mod description;
 mod error;
 mod failure;
+mod fields;
 pub mod graph;
 pub mod host;
 pub mod io;
@@ -41,7 +42,6 @@ pub mod prelude {
         for_each, for_each_keyed, from_iter,
     };
     pub use crate::steps::*;
-    pub use crate::bounds::assert_param;
     pub use crate::stream::{Broadcast, Keyed, Stream};
     pub use crate::{Dataflow, EpochPolicy, RunOptions};
     pub use flow_macros::*;
@@ -51,11 +51,12 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::bounds::{
-        FanOut, Feeds, FeedsKeyed, FeedsKeyedExactly, FeedsRef, Fits, Item, Key, Param,
+        FanOut, Feeds, FeedsKeyed, FeedsKeyedExactly, FeedsRef, Fits, Item, Key, Param, assert_param,
     };
     pub use crate::consumer::{Consumer, Edge, Head, Tee};
     pub use crate::control::Control;
     pub use crate::describe::{Describe, StepId, StepInfo};
+    pub use crate::fields::*;
     pub use crate::graph::{Edge as GraphEdge, Graph, Kind, Node, Operator, Port};
     pub use crate::host::Host;
     pub use crate::operator::{
@@ -64,7 +65,6 @@ pub mod __private {
     pub use crate::plan::*;
     pub use crate::state::{Field, LoadError, Saved, Schema, State, Variant, load_foreign, save_foreign};
     pub use crate::steps::{Branch, Feed, SourceFlow, __seal as seal};
-    pub use crate::bounds::assert_param;
     pub use crate::stream::{Broadcast, ConfigArg, Fixed, Keyed, Slot, Stream, Token};
     pub use crate::Dataflow;
 }

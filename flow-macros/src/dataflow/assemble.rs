@@ -53,7 +53,9 @@ pub(super) fn assemble(flow: &Flow) -> TokenStream {
         code.extend(assemble_step(flow, step, node, &mut consumers));
     }
     let inputs: Vec<StreamIx> = (0..flow.streams.len())
-        .filter(|ix| matches!(flow.streams[*ix].from, super::From::Input(_)) && !flow.streams[*ix].broadcast)
+        .filter(|ix| {
+            matches!(flow.streams[*ix].from, super::From::Input(_)) && !flow.streams[*ix].broadcast
+        })
         .collect();
     let mut entries = Vec::new();
     for ix in inputs {
@@ -72,7 +74,12 @@ pub(super) fn assemble(flow: &Flow) -> TokenStream {
     quote!(#code #end)
 }
 
-fn assemble_step(flow: &Flow, step: &Step, node: usize, consumers: &mut [Consumers]) -> TokenStream {
+fn assemble_step(
+    flow: &Flow,
+    step: &Step,
+    node: usize,
+    consumers: &mut [Consumers],
+) -> TokenStream {
     let private = flow.paths.private();
     let mut code = TokenStream::new();
     let (mut downs, mut nested) = (Vec::new(), 0);
@@ -121,9 +128,10 @@ fn joined(flow: &Flow, ix: StreamIx, consumers: &Consumers) -> (TokenStream, Tok
     };
     let second_use = stream.uses.get(1).map_or_else(proc_macro2::Span::call_site, |at| at.span());
     let duplicate = quote_spanned!(second_use=> |__x| #private::FanOut::duplicate(__x));
-    let expr = exprs.fold(last.clone(), |later, earlier| {
-        quote!(#private::Tee::new(#token, #earlier, #later, #duplicate))
-    });
+    let expr = exprs.fold(
+        last.clone(),
+        |later, earlier| quote!(#private::Tee::new(#token, #earlier, #later, #duplicate)),
+    );
     if consumers.steps < SEAL_AFTER {
         return (TokenStream::new(), expr, consumers.steps);
     }

@@ -11,7 +11,11 @@ pub(super) enum Binding {
     One(Ident),
     Tuple(Vec<Ident>),
     /// Field and name. `branch` says that the path is an enum's.
-    Struct { pattern: Box<Pat>, fields: Vec<(Ident, Ident)>, branch: bool },
+    Struct {
+        pattern: Box<Pat>,
+        fields: Vec<(Ident, Ident)>,
+        branch: bool,
+    },
 }
 
 /// Reads a pattern; `None` where there is an error.
@@ -22,19 +26,28 @@ pub(super) fn binding(pat: &Pat, branch: bool, errors: &mut Errors) -> Option<Bi
             for field in &pattern.fields {
                 match (&field.member, name(&field.pat, errors)) {
                     (Member::Named(field), Some(name)) => fields.push((field.clone(), name)),
-                    (Member::Unnamed(index), _) => errors.at(index, "streams are bound by the names of fields"),
+                    (Member::Unnamed(index), _) => {
+                        errors.at(index, "streams are bound by the names of fields")
+                    }
                     _ => {}
                 }
             }
             if let Some(rest) = &pattern.rest {
                 errors.at(
                     rest,
-                    with_help("every stream must be bound", "bind it, and drop it visibly with `discard(stream, \"why\")`"),
+                    with_help(
+                        "every stream must be bound",
+                        "bind it, and drop it visibly with `discard(stream, \"why\")`",
+                    ),
                 );
             } else if fields.is_empty() && errors.is_empty() {
                 errors.at(pat, "no stream is bound");
             }
-            errors.is_empty().then(|| Binding::Struct { pattern: Box::new(pat.clone()), fields, branch })
+            errors.is_empty().then(|| Binding::Struct {
+                pattern: Box::new(pat.clone()),
+                fields,
+                branch,
+            })
         }
         _ if branch => {
             errors.at(
@@ -47,7 +60,8 @@ pub(super) fn binding(pat: &Pat, branch: bool, errors: &mut Errors) -> Option<Bi
             None
         }
         Pat::Tuple(tuple) => {
-            let names: Vec<Ident> = tuple.elems.iter().filter_map(|pat| name(pat, errors)).collect();
+            let names: Vec<Ident> =
+                tuple.elems.iter().filter_map(|pat| name(pat, errors)).collect();
             if names.is_empty() && errors.is_empty() {
                 errors.at(pat, "no stream is bound");
             }
@@ -60,10 +74,14 @@ pub(super) fn binding(pat: &Pat, branch: bool, errors: &mut Errors) -> Option<Bi
 /// One name.
 fn name(pat: &Pat, errors: &mut Errors) -> Option<Ident> {
     match pat {
-        Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() && pat.mutability.is_none() => {
+        Pat::Ident(pat)
+            if pat.by_ref.is_none() && pat.subpat.is_none() && pat.mutability.is_none() =>
+        {
             return Some(pat.ident.clone());
         }
-        Pat::Ident(_) => errors.at(pat, "a stream is bound to a plain name, without `mut` or `ref`"),
+        Pat::Ident(_) => {
+            errors.at(pat, "a stream is bound to a plain name, without `mut` or `ref`")
+        }
         Pat::Wild(_) => errors.at(
             pat,
             with_help(
@@ -96,8 +114,11 @@ impl Binding {
             Binding::Struct { pattern, fields, branch } => {
                 let mut sorted = fields.clone();
                 sorted.sort_by_key(|(field, _)| field.to_string());
-                let fields =
-                    sorted.iter().enumerate().map(|(n, (field, name))| (field.clone(), stream(name, n))).collect();
+                let fields = sorted
+                    .iter()
+                    .enumerate()
+                    .map(|(n, (field, name))| (field.clone(), stream(name, n)))
+                    .collect();
                 match branch {
                     true => Outputs::Branch { pattern: pattern.clone(), fields },
                     false => Outputs::Struct { pattern: pattern.clone(), fields },

@@ -37,14 +37,21 @@ pub(super) struct Reader<'e> {
 /// Reads a dataflow.
 pub(super) fn parse(function: ItemFn, paths: Paths, errors: &mut Errors) -> Flow {
     let signature = signature::parse(&function, errors);
-    let mut reader =
-        Reader { streams: Vec::new(), names: HashMap::new(), body: Vec::new(), nodes: 0, errors, poisoned: false };
+    let mut reader = Reader {
+        streams: Vec::new(),
+        names: HashMap::new(),
+        body: Vec::new(),
+        nodes: 0,
+        errors,
+        poisoned: false,
+    };
     reader.parameters(&signature);
     let returned = reader.statements(&function.block.stmts, &signature);
     let Reader { streams, body, poisoned, .. } = reader;
     let mut flow = Flow { function, paths, signature, streams, body, returned, poisoned };
     super::check::check(&flow, errors);
-    flow.poisoned |= !errors.is_empty() || flow.body.iter().any(|part| matches!(part, Part::Bad(..)));
+    flow.poisoned |=
+        !errors.is_empty() || flow.body.iter().any(|part| matches!(part, Part::Bad(..)));
     flow
 }
 
@@ -63,7 +70,13 @@ impl Reader<'_> {
     }
 
     /// Makes a stream known by its name.
-    pub(super) fn stream(&mut self, name: &Ident, from: From, broadcast: bool, id: String) -> StreamIx {
+    pub(super) fn stream(
+        &mut self,
+        name: &Ident,
+        from: From,
+        broadcast: bool,
+        id: String,
+    ) -> StreamIx {
         let ix = self.streams.len();
         if let Some(Known::Stream(before)) = self.names.insert(name.clone(), Known::Stream(ix)) {
             self.errors.at(
@@ -94,7 +107,10 @@ impl Reader<'_> {
                 Stmt::Local(local) => self.local(local),
                 Stmt::Expr(expr, semi) => {
                     let is_last = n + 1 == stmts.len() && semi.is_none();
-                    if is_last && signature.shape() != Shape::Whole && !matches!(signature.output, Output::Nothing) {
+                    if is_last
+                        && signature.shape() != Shape::Whole
+                        && !matches!(signature.output, Output::Nothing)
+                    {
                         returned = Some(self.returned(expr, &signature.output));
                     } else {
                         self.expression(expr, stmt);
@@ -111,7 +127,10 @@ impl Reader<'_> {
                 let mut errors = Errors::default();
                 errors.at(
                     &signature_output(signature),
-                    with_help("this dataflow returns nothing", "end it with the name of the stream that it returns"),
+                    with_help(
+                        "this dataflow returns nothing",
+                        "end it with the name of the stream that it returns",
+                    ),
                 );
                 self.errors.extend(errors);
                 Returned::Nothing
@@ -160,7 +179,8 @@ impl Reader<'_> {
         let mut found = Found::default();
         scope::walk_stmt(&mut stmt.clone(), &mut found);
         self.count_uses(&found);
-        let streams: Vec<&Ident> = found.names.iter().filter(|name| self.stream_of(name).is_some()).collect();
+        let streams: Vec<&Ident> =
+            found.names.iter().filter(|name| self.stream_of(name).is_some()).collect();
         let method = found.methods.iter().find(|(receiver, _)| self.stream_of(receiver).is_some());
         let head = control_flow(stmt);
         if let (Some(head), true) = (&head, !streams.is_empty() || found.source.is_some()) {
@@ -170,12 +190,21 @@ impl Reader<'_> {
         } else if let Some(stream) = streams.first() {
             errors.at(stream, nested(stream));
         } else if let Some(source) = &found.source {
-            errors.at(source, with_help("a source is wired by a statement of its own", "write `let name = source(..);`"));
+            errors.at(
+                source,
+                with_help(
+                    "a source is wired by a statement of its own",
+                    "write `let name = source(..);`",
+                ),
+            );
         }
         if let Some(token) = &found.returns {
             errors.at(
                 token,
-                with_help("a dataflow is always wired as a whole: there is no `return`", "decide what it depends on before it is built, and pass that as a parameter"),
+                with_help(
+                    "a dataflow is always wired as a whole: there is no `return`",
+                    "decide what it depends on before it is built, and pass that as a parameter",
+                ),
             );
         }
         if errors.is_empty() {
@@ -215,12 +244,21 @@ impl Reader<'_> {
     /// An argument that is not a bare name must not hold streams.
     pub(super) fn refuse_streams(&mut self, expr: &Expr, errors: &mut Errors) {
         let found = self.mention(expr);
-        if let Some((stream, method)) = found.methods.iter().find(|(receiver, _)| self.stream_of(receiver).is_some()) {
+        if let Some((stream, method)) =
+            found.methods.iter().find(|(receiver, _)| self.stream_of(receiver).is_some())
+        {
             errors.at(method, as_method(stream, method));
-        } else if let Some(stream) = found.names.iter().find(|name| self.stream_of(name).is_some()) {
+        } else if let Some(stream) = found.names.iter().find(|name| self.stream_of(name).is_some())
+        {
             errors.at(expr, nested(stream));
         } else if let Some(source) = &found.source {
-            errors.at(source, with_help("a source is wired by a statement of its own", "write `let name = source(..);`"));
+            errors.at(
+                source,
+                with_help(
+                    "a source is wired by a statement of its own",
+                    "write `let name = source(..);`",
+                ),
+            );
         }
     }
 
@@ -244,8 +282,12 @@ impl Reader<'_> {
                 let mut fields = Vec::new();
                 for field in &value.fields {
                     match (&field.member, self.returned_stream(&field.expr, errors)) {
-                        (syn::Member::Named(name), Some((ix, at))) => fields.push((name.clone(), ix, at)),
-                        (syn::Member::Unnamed(_), _) => errors.at(field, "`#[derive(Outputs)]` structs have named fields"),
+                        (syn::Member::Named(name), Some((ix, at))) => {
+                            fields.push((name.clone(), ix, at))
+                        }
+                        (syn::Member::Unnamed(_), _) => {
+                            errors.at(field, "`#[derive(Outputs)]` structs have named fields")
+                        }
                         _ => {}
                     }
                 }
@@ -256,16 +298,34 @@ impl Reader<'_> {
                 Returned::Struct { expr: Box::new(expr.clone()), fields }
             }
             (Output::Tuple(types), Expr::Tuple(tuple)) => {
-                let streams: Vec<_> =
-                    tuple.elems.iter().filter_map(|expr| self.returned_stream(expr, errors)).collect();
+                let streams: Vec<_> = tuple
+                    .elems
+                    .iter()
+                    .filter_map(|expr| self.returned_stream(expr, errors))
+                    .collect();
                 if errors.is_empty() && streams.len() != types.len() {
-                    errors.at(expr, format!("this dataflow returns {} streams, and {} are given", types.len(), streams.len()));
+                    errors.at(
+                        expr,
+                        format!(
+                            "this dataflow returns {} streams, and {} are given",
+                            types.len(),
+                            streams.len()
+                        ),
+                    );
                 }
                 Returned::Streams(streams)
             }
-            (Output::One(_), expr) => Returned::Streams(self.returned_stream(expr, errors).into_iter().collect()),
+            (Output::One(_), expr) => {
+                Returned::Streams(self.returned_stream(expr, errors).into_iter().collect())
+            }
             (Output::Struct(_), expr) => {
-                errors.at(expr, with_help("a struct of streams is returned by its fields", "write `Name { field: stream, .. }`"));
+                errors.at(
+                    expr,
+                    with_help(
+                        "a struct of streams is returned by its fields",
+                        "write `Name { field: stream, .. }`",
+                    ),
+                );
                 Returned::Nothing
             }
             (_, expr) => {
@@ -282,7 +342,10 @@ impl Reader<'_> {
             let callee = &super::last(&path);
             errors.at(
                 expr,
-                with_help("a step needs a name of its own", format_args!("write `let name = {callee}(..);` and return `name`")),
+                with_help(
+                    "a step needs a name of its own",
+                    format_args!("write `let name = {callee}(..);` and return `name`"),
+                ),
             );
             return None;
         }
@@ -292,7 +355,13 @@ impl Reader<'_> {
         };
         match self.names.get(name) {
             Some(Known::Stream(ix)) if self.streams[*ix].broadcast => {
-                errors.at(name, with_help("a sub-flow cannot return a `Broadcast`", "return the stream of its changes"));
+                errors.at(
+                    name,
+                    with_help(
+                        "a sub-flow cannot return a `Broadcast`",
+                        "return the stream of its changes",
+                    ),
+                );
                 None
             }
             Some(Known::Stream(ix)) => {
@@ -396,7 +465,8 @@ pub(super) fn step_attributes(attrs: &[Attribute], errors: &mut Errors) -> Optio
                 Ok(other) => errors.at(other, "expected a string: `#[id = \"name\"]`"),
                 Err(_) => errors.at(attr, "expected `#[id = \"name\"]`"),
             }
-        } else if !["doc", "allow", "expect", "warn"].iter().any(|name| attr.path().is_ident(name)) {
+        } else if !["doc", "allow", "expect", "warn"].iter().any(|name| attr.path().is_ident(name))
+        {
             errors.at_span(
                 attr.path().span(),
                 with_help(

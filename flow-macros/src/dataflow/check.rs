@@ -8,8 +8,14 @@ use crate::diag::{Errors, with_help};
 pub(super) fn check(flow: &Flow, errors: &mut Errors) {
     consumed(flow, errors);
     ids(flow, errors);
-    if flow.body.iter().all(|part| matches!(part, Part::Plain(_))) && errors.is_empty() && flow.streams.is_empty() {
-        errors.at(&flow.function.sig.ident, with_help("this dataflow has no steps", "begin with `let name = source(..);`"));
+    if flow.body.iter().all(|part| matches!(part, Part::Plain(_)))
+        && errors.is_empty()
+        && flow.streams.is_empty()
+    {
+        errors.at(
+            &flow.function.sig.ident,
+            with_help("this dataflow has no steps", "begin with `let name = source(..);`"),
+        );
     }
 }
 
@@ -31,7 +37,9 @@ fn consumed(flow: &Flow, errors: &mut Errors) {
                 name,
                 with_help(
                     format_args!("the broadcast value `{name}` is never read"),
-                    format_args!("pass it to a step that takes it as configuration: `step(stream, {name})`"),
+                    format_args!(
+                        "pass it to a step that takes it as configuration: `step(stream, {name})`"
+                    ),
                 ),
             );
         } else {
@@ -81,7 +89,10 @@ fn well_formed(step: &Step, errors: &mut Errors) {
     if step.id.is_empty() {
         errors.at(&step.id_at, "a step's id cannot be empty");
     }
-    for (reserved, what) in [('/', "the steps of sub-flows: `name/inner`"), ('.', "steps without a name: `counts.sink`")] {
+    for (reserved, what) in [
+        ('/', "the steps of sub-flows: `name/inner`"),
+        ('.', "steps without a name: `counts.sink`"),
+    ] {
         if step.id.contains(reserved) {
             errors.at(&step.id_at, format!("`{reserved}` is reserved in ids, for {what}"));
             return;

@@ -55,7 +55,11 @@ pub(super) fn emit(flow: Flow, errors: Errors) -> TokenStream {
     let (methods, plan) = match flow.signature.shape() {
         Shape::Whole => (TokenStream::new(), parts.whole()),
         Shape::Feed => (TokenStream::new(), parts.feed()),
-        Shape::Sub => (parts.step_methods(), parts.sub()),
+        Shape::Sub => {
+            let (methods, mut items) = parts.step_methods();
+            items.extend(parts.sub());
+            (methods, items)
+        }
     };
     let function = parts.function();
     let Parts { vis, private, allows, .. } = &parts;
@@ -164,8 +168,10 @@ impl Parts<'_> {
         let stored = self.stored();
         let (generics, phantom) = (self.bare_generics(), self.phantom());
         let impl_generics = self.with_generics(&[]);
-        let types = nested(&stored.iter().map(|param| param.ty.to_token_stream()).collect::<Vec<_>>());
-        let names = nested(&stored.iter().map(|param| param.name.to_token_stream()).collect::<Vec<_>>());
+        let types =
+            nested(&stored.iter().map(|param| param.ty.to_token_stream()).collect::<Vec<_>>());
+        let names =
+            nested(&stored.iter().map(|param| param.name.to_token_stream()).collect::<Vec<_>>());
         let params = stored.iter().map(|Param { name, ty, .. }| quote!(#name: #ty));
         vec![
             quote! {
@@ -244,12 +250,16 @@ impl Parts<'_> {
     fn sub(&self) -> Vec<TokenStream> {
         let Parts { private, plan, generic_list, where_clause, body, flow, .. } = self;
         let (holder, pattern) = self.holder();
-        let inputs: Vec<&Type> = flow.signature.of_kind(ParamKind::Stream).map(|param| &param.ty).collect();
+        let inputs: Vec<&Type> =
+            flow.signature.of_kind(ParamKind::Stream).map(|param| &param.ty).collect();
         let outputs = self.output_types();
         let downs: Vec<Ident> = (0..outputs.len()).map(|n| format_ident!("__D{}", n)).collect();
-        let down_names: Vec<Ident> = (0..outputs.len()).map(|n| format_ident!("__d{}", n)).collect();
+        let down_names: Vec<Ident> =
+            (0..outputs.len()).map(|n| format_ident!("__d{}", n)).collect();
         let mut more = vec![quote!(__H: #private::Host)];
-        more.extend(downs.iter().zip(&outputs).map(|(down, ty)| quote!(#down: #private::Consumer<#ty>)));
+        more.extend(
+            downs.iter().zip(&outputs).map(|(down, ty)| quote!(#down: #private::Consumer<#ty>)),
+        );
         let impl_generics = self.with_generics(&more);
         let plan_trait = format_ident!("Plan{}", inputs.len());
         let own = flow.signature.generic_args();
@@ -283,8 +293,8 @@ impl Parts<'_> {
     }
 
     /// What makes a sub-flow a step.
-    fn step_methods(&self) -> TokenStream {
-        let Parts { private, name, vis, plan, generic_list, where_clause, flow, .. } = self;
+    fn step_methods(&self) -> (TokenStream, Vec<TokenStream>) {
+        let Parts { private, vis, flow, .. } = self;
         let own = flow.signature.generic_args();
         // A stream type that depends on a type parameter teaches it; any other is checked apart, so that it is
         // reported once.
@@ -313,23 +323,80 @@ impl Parts<'_> {
                 ParamKind::Broadcast | ParamKind::Config => wire_params.push(quote!(#name: #ty)),
             }
         }
-        let (out, token) = self.output_tokens();
-        let held = self.held();
-        let wire = Ident::new("__wire", name.span());
-        quote! {
+        let count = self.generics.len();
+        let wired = self.wire(&wire_generics, &wire_params, &asserts, false);
+        let (types, types_fn) = self.types(&wire_generics[count..], &wire_params);
+        let methods = quote! {
             #[doc(hidden)]
             #vis const OPERATOR: #private::Operator = #private::Operator::of(#private::Kind::Flow(&Self::GRAPH));
             #[doc(hidden)]
             #vis fn __check<#(#check_generics),*>(#(#check_params),*) {}
             #[doc(hidden)]
             #vis fn __post<__U>(_: __U) {}
+            #wired
+            #types_fn
+        };
+        (methods, types)
+    }
+
+    /// `__wire`: the call as the dataflow makes it. With a receiver, the type parameters are known already.
+    fn wire(
+        &self,
+        generics: &[TokenStream],
+        params: &[TokenStream],
+        asserts: &[TokenStream],
+        receiver: bool,
+    ) -> TokenStream {
+        let Parts { name, vis, plan, generic_list, where_clause, .. } = self;
+        let (out, token) = self.output_tokens();
+        let held = self.held();
+        let wire = Ident::new("__wire", name.span());
+        let (receiver, where_clause) = match receiver {
+            true => (quote!(self,), quote!()),
+            false => (quote!(), where_clause.clone()),
+        };
+        quote! {
             #[doc(hidden)]
             #[allow(unused_variables)]
-            #vis fn #wire<#(#wire_generics),*>(#(#wire_params),*) -> (#out, #plan #generic_list) #where_clause {
+            #vis fn #wire<#(#generics),*>(#receiver #(#params),*) -> (#out, #plan #generic_list) #where_clause {
                 #(#asserts)*
                 (#token, #held)
             }
         }
+    }
+
+    /// `only::<u32>(..)`: the type parameters are given first, then the call is wired.
+    fn types(
+        &self,
+        wire_generics: &[TokenStream],
+        wire_params: &[TokenStream],
+    ) -> (Vec<TokenStream>, TokenStream) {
+        if self.generics.is_empty() {
+            return (Vec::new(), TokenStream::new());
+        }
+        let Parts { name, vis, generic_list, where_clause, .. } = self;
+        let given = format_ident!("__{}_types", name.unraw(), span = Span::call_site());
+        let (generics, declared, phantom) =
+            (self.with_generics(&[]), self.bare_generics(), self.phantom());
+        let wired = self.wire(wire_generics, wire_params, &[], true);
+        let items = vec![
+            quote! {
+                #[doc(hidden)]
+                #vis struct #given #declared(#phantom);
+            },
+            quote! {
+                impl #generics #given #generic_list #where_clause {
+                    #wired
+                }
+            },
+        ];
+        let function = quote! {
+            #[doc(hidden)]
+            #vis fn __types #generics() -> #given #generic_list #where_clause {
+                #given(::core::marker::PhantomData)
+            }
+        };
+        (items, function)
     }
 
     /// The type of a sub-flow's outputs, and its value.
@@ -338,10 +405,15 @@ impl Parts<'_> {
         match &self.flow.signature.output {
             Output::Nothing => (quote!(()), quote!(())),
             Output::One(ty) => (ty.to_token_stream(), quote!(<#ty as #private::Token>::token())),
-            Output::Tuple(all) => (quote!((#(#all,)*)), quote!((#(<#all as #private::Token>::token(),)*))),
+            Output::Tuple(all) => {
+                (quote!((#(#all,)*)), quote!((#(<#all as #private::Token>::token(),)*)))
+            }
             Output::Struct(ty) => {
                 let private = self.flow.paths.private_at(ty.span());
-                (ty.to_token_stream(), quote_spanned!(ty.span()=> <#ty as #private::Outputs>::tokens()))
+                (
+                    ty.to_token_stream(),
+                    quote_spanned!(ty.span()=> <#ty as #private::Outputs>::tokens()),
+                )
             }
         }
     }
@@ -353,7 +425,8 @@ impl Parts<'_> {
         let attrs = flow.function.attrs.iter();
         let vis = &flow.function.vis;
         let mut sig = flow.function.sig.clone();
-        (sig.asyncness, sig.constness, sig.abi, sig.safety) = (None, None, None, syn::Safety::Default);
+        (sig.asyncness, sig.constness, sig.abi, sig.safety) =
+            (None, None, None, syn::Safety::Default);
         let drawing = self.drawing();
         let names: Vec<&Ident> = flow.signature.params.iter().map(|param| &param.name).collect();
         let body = match flow.signature.shape() {
@@ -366,12 +439,17 @@ impl Parts<'_> {
                     Output::One(ty) => ty.to_token_stream(),
                     _ => quote!(#private::Stream<()>),
                 };
-                sig.output = syn::parse_quote!(-> #private::SourceFlow<impl #private::FeedPlan<Out = #out>>);
-                let asserts = flow.signature.of_kind(ParamKind::Config).filter(|_| self.generics.is_empty()).map(|param| {
-                    let ty = &param.ty;
-                    let private = flow.paths.private_at(ty.span());
-                    quote_spanned!(ty.span()=> #private::assert_param::<#ty>();)
-                });
+                sig.output =
+                    syn::parse_quote!(-> #private::SourceFlow<impl #private::FeedPlan<Out = #out>>);
+                let asserts = flow
+                    .signature
+                    .of_kind(ParamKind::Config)
+                    .filter(|_| self.generics.is_empty())
+                    .map(|param| {
+                        let ty = &param.ty;
+                        let private = flow.paths.private_at(ty.span());
+                        quote_spanned!(ty.span()=> #private::assert_param::<#ty>();)
+                    });
                 let held = self.held();
                 quote!(#(#asserts)* #private::SourceFlow(#held))
             }

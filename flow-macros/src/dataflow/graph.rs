@@ -12,10 +12,11 @@ use crate::text::written;
 pub(super) fn graph(flow: &Flow) -> TokenStream {
     let private = flow.paths.private();
     let name = flow.function.sig.ident.to_string();
-    let inputs = flow.signature.params.iter().filter(|param| param.kind != ParamKind::Config).map(|param| {
-        let (name, ty) = (param.name.to_string(), written(&param.ty));
-        quote!(#private::Port { name: #name, ty: #ty })
-    });
+    let inputs =
+        flow.signature.params.iter().filter(|param| param.kind != ParamKind::Config).map(|param| {
+            let (name, ty) = (param.name.to_string(), written(&param.ty));
+            quote!(#private::Port { name: #name, ty: #ty })
+        });
     let (mut nodes, mut outputs) = (Vec::new(), Vec::new());
     if !flow.poisoned {
         nodes.extend(flow.steps().map(|step| node(flow, step)));
@@ -60,7 +61,9 @@ fn edge(flow: &Flow, ix: StreamIx) -> TokenStream {
     let private = flow.paths.private();
     match flow.streams[ix].from {
         From::Input(n) => quote!(#private::GraphEdge::Input(#n)),
-        From::Step { node, output } => quote!(#private::GraphEdge::Step { node: #node, output: #output }),
+        From::Step { node, output } => {
+            quote!(#private::GraphEdge::Step { node: #node, output: #output })
+        }
         From::Error => quote!(),
     }
 }
@@ -75,12 +78,17 @@ pub(super) fn drawing(flow: &Flow) -> String {
             let outputs: Vec<String> = step.outputs.streams().into_iter().map(name).collect();
             let mut after = outputs.join(", ");
             if outputs.first() != Some(&step.id) {
-                after.push_str(&format!("{}[{}]", if after.is_empty() { "" } else { "  " }, step.id));
+                after.push_str(&format!(
+                    "{}[{}]",
+                    if after.is_empty() { "" } else { "  " },
+                    step.id
+                ));
             }
             [inputs.join(", "), written(&path_of(step)), after]
         })
         .collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let (first, second) = (width(0), width(1));
     let mut text = String::new();
     for [inputs, operator, after] in &rows {

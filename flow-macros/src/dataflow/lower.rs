@@ -24,7 +24,8 @@ pub(super) fn plan_name(node: usize) -> Ident {
 
 /// Phase 1 of a flow.
 pub(super) fn lower(flow: &Flow) -> TokenStream {
-    let params: Vec<Ident> = flow.signature.of_kind(ParamKind::Config).map(|param| param.name.clone()).collect();
+    let params: Vec<Ident> =
+        flow.signature.of_kind(ParamKind::Config).map(|param| param.name.clone()).collect();
     let mut code = inputs(flow);
     let mut node = 0;
     for part in &flow.body {
@@ -52,7 +53,9 @@ fn inputs(flow: &Flow) -> TokenStream {
     let private = flow.paths.private();
     let mut code = TokenStream::new();
     for param in flow.signature.of_kind(ParamKind::Stream) {
-        let Some(ix) = flow.streams.iter().position(|stream| stream.name == param.name) else { continue };
+        let Some(ix) = flow.streams.iter().position(|stream| stream.name == param.name) else {
+            continue;
+        };
         let (token, name, ty) = (token_name(ix), &param.name, &param.ty);
         code.extend(quote! {
             let #token = <#ty as #private::Token>::token();
@@ -132,7 +135,12 @@ fn lower_step(flow: &Flow, step: &Step, node: usize, params: &[Ident]) -> TokenS
 }
 
 /// Takes the streams of a `branch` out of their struct, and sees to it that none was left.
-fn variants(flow: &Flow, streams: &Ident, pattern: &syn::Pat, fields: &[(Ident, StreamIx)]) -> TokenStream {
+fn variants(
+    flow: &Flow,
+    streams: &Ident,
+    pattern: &syn::Pat,
+    fields: &[(Ident, StreamIx)],
+) -> TokenStream {
     let mut code = TokenStream::new();
     for (field, ix) in fields {
         let name = &flow.streams[*ix].name;
@@ -200,7 +208,9 @@ fn respan(tokens: TokenStream, at: Span) -> TokenStream {
 fn argument(arg: &Arg, params: &[Ident]) -> TokenStream {
     match arg {
         Arg::Stream(_, name) | Arg::Unknown(name) => name.to_token_stream(),
-        Arg::Broadcast(_, name) => quote_spanned!(name.span()=> ::core::clone::Clone::clone(&#name)),
+        Arg::Broadcast(_, name) => {
+            quote_spanned!(name.span()=> ::core::clone::Clone::clone(&#name))
+        }
         Arg::Config(expr) => {
             let mut expr = expr.clone();
             scope::walk(&mut expr, &mut Clones { params, in_step: true });

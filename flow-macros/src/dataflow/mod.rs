@@ -105,9 +105,15 @@ enum Outputs {
     /// `let (a, b) = ..`
     Tuple(Vec<StreamIx>),
     /// `let Sides { buys, sells } = ..`, alphabetically by field.
-    Struct { pattern: Box<Pat>, fields: Vec<(Ident, StreamIx)> },
+    Struct {
+        pattern: Box<Pat>,
+        fields: Vec<(Ident, StreamIx)>,
+    },
     /// The same of `branch(..)`, where the path of the pattern is the enum's.
-    Branch { pattern: Box<Pat>, fields: Vec<(Ident, StreamIx)> },
+    Branch {
+        pattern: Box<Pat>,
+        fields: Vec<(Ident, StreamIx)>,
+    },
 }
 
 impl Outputs {
@@ -117,7 +123,9 @@ impl Outputs {
             Outputs::None => Vec::new(),
             Outputs::One(ix) => vec![*ix],
             Outputs::Tuple(all) => all.clone(),
-            Outputs::Struct { fields, .. } | Outputs::Branch { fields, .. } => fields.iter().map(|(_, ix)| *ix).collect(),
+            Outputs::Struct { fields, .. } | Outputs::Branch { fields, .. } => {
+                fields.iter().map(|(_, ix)| *ix).collect()
+            }
         }
     }
 }
@@ -128,7 +136,10 @@ enum Returned {
     /// `hot` or `(a, b)`.
     Streams(Vec<(StreamIx, Ident)>),
     /// `Sides { buys, sells: x }`, alphabetically by field.
-    Struct { expr: Box<Expr>, fields: Vec<(Ident, StreamIx, Ident)> },
+    Struct {
+        expr: Box<Expr>,
+        fields: Vec<(Ident, StreamIx, Ident)>,
+    },
 }
 
 impl Returned {
@@ -137,7 +148,9 @@ impl Returned {
         match self {
             Returned::Nothing => Vec::new(),
             Returned::Streams(all) => all.clone(),
-            Returned::Struct { fields, .. } => fields.iter().map(|(_, ix, at)| (*ix, at.clone())).collect(),
+            Returned::Struct { fields, .. } => {
+                fields.iter().map(|(_, ix, at)| (*ix, at.clone())).collect()
+            }
         }
     }
 }
@@ -166,6 +179,11 @@ impl Step {
     }
 }
 
+/// Whether a type is that of a stream, by its name.
+pub(crate) fn is_stream(ty: &Type) -> bool {
+    signature::kind_of(ty) == signature::ParamKind::Stream
+}
+
 /// The last name of a path. syn parses no empty paths.
 fn last(path: &Path) -> &Ident {
     &path.segments[path.segments.len() - 1].ident
@@ -174,11 +192,16 @@ fn last(path: &Path) -> &Ident {
 /// Expands `#[dataflow]`.
 pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let paths = arguments(args, "#[dataflow]", &["delivery = at_least_once"], &mut errors, |argument, errors| {
-        if argument.name != "delivery" {
-            return false;
-        }
-        match argument.parse_value::<Ident>("`at_least_once`", errors) {
+    let paths = arguments(
+        args,
+        "#[dataflow]",
+        &["delivery = at_least_once"],
+        &mut errors,
+        |argument, errors| {
+            if argument.name != "delivery" {
+                return false;
+            }
+            match argument.parse_value::<Ident>("`at_least_once`", errors) {
             Some(value) if value == "exactly_once" => errors.at(
                 &value,
                 with_help(
@@ -189,12 +212,16 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
             Some(value) if value != "at_least_once" => errors.at(&value, "expected `at_least_once`"),
             _ => {}
         }
-        true
-    });
+            true
+        },
+    );
     let function: ItemFn = match syn::parse2(item.clone()) {
         Ok(function) => function,
         Err(error) => {
-            errors.push(syn::Error::new(error.span(), format!("`#[dataflow]` stands on a function: {error}")));
+            errors.push(syn::Error::new(
+                error.span(),
+                format!("`#[dataflow]` stands on a function: {error}"),
+            ));
             let errors = errors.into_tokens();
             return quote!(#item #errors);
         }

@@ -6,7 +6,9 @@
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
-use syn::{Arm, Block, Expr, ExprClosure, FieldValue, Item, Local, Macro, Pat, PatIdent, Stmt, Token};
+use syn::{
+    Arm, Block, Expr, ExprClosure, FieldValue, Item, Local, Macro, Pat, PatIdent, Stmt, Token,
+};
 
 /// What is done with the value that a name stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,7 +80,8 @@ pub(super) fn words(tokens: TokenStream, found: &mut Vec<Ident>) {
                     continue;
                 }
                 for hole in text.split('{').skip(1) {
-                    let name: String = hole.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                    let name: String =
+                        hole.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
                     if syn::parse_str::<Ident>(&name).is_ok() {
                         found.push(Ident::new(&name, span));
                     }

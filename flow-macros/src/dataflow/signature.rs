@@ -5,8 +5,8 @@ use quote::{ToTokens, format_ident, quote};
 use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    FnArg, GenericArgument, GenericParam, Generics, ItemFn, Pat, PathArguments, ReturnType, Type, TypeParam,
-    TypeParamBound,
+    FnArg, GenericArgument, GenericParam, Generics, ItemFn, Pat, PathArguments, ReturnType, Type,
+    TypeParam, TypeParamBound,
 };
 
 use crate::diag::{Errors, with_help};
@@ -138,7 +138,10 @@ pub(super) fn parse(function: &ItemFn, errors: &mut Errors) -> Signature {
             GenericParam::Type(ty) => ty.default = None,
             GenericParam::Lifetime(lifetime) => errors.at(
                 &lifetime,
-                with_help("a dataflow holds no borrows", "take owned parameters: every worker has its own copy"),
+                with_help(
+                    "a dataflow holds no borrows",
+                    "take owned parameters: every worker has its own copy",
+                ),
             ),
             GenericParam::Const(_) => {}
         }
@@ -146,9 +149,12 @@ pub(super) fn parse(function: &ItemFn, errors: &mut Errors) -> Signature {
     let mut params = Vec::new();
     for input in &function.sig.inputs {
         match input {
-            FnArg::Receiver(receiver) => errors.at(receiver, "a dataflow is a free function: move it out of the `impl` block"),
+            FnArg::Receiver(receiver) => errors
+                .at(receiver, "a dataflow is a free function: move it out of the `impl` block"),
             FnArg::Typed(typed) => match &*typed.pat {
-                Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() && pat.mutability.is_none() => {
+                Pat::Ident(pat)
+                    if pat.by_ref.is_none() && pat.subpat.is_none() && pat.mutability.is_none() =>
+                {
                     let ty = named(&typed.ty, &mut generics);
                     params.push(Param { name: pat.ident.clone(), kind: kind_of(&ty), ty });
                 }
@@ -206,13 +212,18 @@ fn limits(params: &[Param], errors: &mut Errors) {
                 &param.name,
                 with_help(
                     "the streams of a sub-flow come before its configuration",
-                    format_args!("put `{}` before `{}`: a call is wired by its first argument", param.name, before.name),
+                    format_args!(
+                        "put `{}` before `{}`: a call is wired by its first argument",
+                        param.name, before.name
+                    ),
                 ),
             ),
             _ => {}
         }
     }
-    if let Some(param) = params.iter().filter(|param| param.kind == ParamKind::Stream).nth(STREAMS_MAX) {
+    if let Some(param) =
+        params.iter().filter(|param| param.kind == ParamKind::Stream).nth(STREAMS_MAX)
+    {
         errors.at(&param.name, too_many("inputs"));
     }
 }
@@ -233,7 +244,8 @@ fn output(output: &ReturnType, errors: &mut Errors) -> Output {
                 match kind_of(ty) {
                     ParamKind::Stream => {}
                     ParamKind::Broadcast => errors.at(ty, broadcast_returned(ty)),
-                    ParamKind::Config => errors.at(ty, "a dataflow returns streams: expected `Stream<..>` or `Keyed<..>`"),
+                    ParamKind::Config => errors
+                        .at(ty, "a dataflow returns streams: expected `Stream<..>` or `Keyed<..>`"),
                 }
             }
             if let Some(ty) = tuple.elems.iter().nth(STREAMS_MAX) {

@@ -5,7 +5,7 @@ use syn::{Expr, ExprCall, Local, Path};
 
 use super::body::{Known, Reader, step_attributes};
 use super::scope::{self, bare};
-use super::signature::{STREAMS_MAX, kind_of, ParamKind};
+use super::signature::{ParamKind, STREAMS_MAX, kind_of};
 use super::{Arg, Outputs, Part, Step, last};
 use crate::diag::{Errors, with_help};
 
@@ -38,11 +38,21 @@ impl Reader<'_> {
                 let stream = others.into_iter().find(|name| self.stream_of(name).is_some());
                 let callee = last(path);
                 let help = match stream {
-                    Some(stream) => format!("the stream comes first: write `{callee}({stream}, ..)`"),
+                    Some(stream) => {
+                        format!("the stream comes first: write `{callee}({stream}, ..)`")
+                    }
                     None => format!("write an ordinary call in braces: `{{ {callee}({first}) }}`"),
                 };
                 let mut errors = Errors::default();
-                errors.at(&first, with_help(format_args!("the first argument of a step is a stream, and `{first}` is {what}"), help));
+                errors.at(
+                    &first,
+                    with_help(
+                        format_args!(
+                            "the first argument of a step is a stream, and `{first}` is {what}"
+                        ),
+                        help,
+                    ),
+                );
                 for arg in &call.args {
                     self.mention(arg);
                 }
@@ -66,7 +76,9 @@ impl Reader<'_> {
                 pat,
                 with_help(
                     format_args!("`{callee}` ends a stream and yields none"),
-                    format_args!("write `{callee}(..);`, and `#[id = \"name\"]` in front to name it"),
+                    format_args!(
+                        "write `{callee}(..);`, and `#[id = \"name\"]` in front to name it"
+                    ),
                 ),
             );
         }
@@ -74,8 +86,8 @@ impl Reader<'_> {
         let Some(binding) = binding.filter(|_| errors.is_empty()) else {
             return self.bad(scope::bound_by(pat), errors);
         };
-        let broadcast =
-            callee == "broadcast" || ty.as_ref().is_some_and(|ty| kind_of(ty) == ParamKind::Broadcast);
+        let broadcast = callee == "broadcast"
+            || ty.as_ref().is_some_and(|ty| kind_of(ty) == ParamKind::Broadcast);
         let node = self.nodes;
         let (id, id_at, is_pinned) = match pinned {
             Some((id, at)) => (id, at, true),
@@ -106,7 +118,13 @@ impl Reader<'_> {
         let pinned = step_attributes(&call.attrs, &mut errors);
         let callee = last(path);
         if callee == "source" {
-            errors.at(callee, with_help("the stream of this source is never consumed", "give it a name: `let name = source(..);`"));
+            errors.at(
+                callee,
+                with_help(
+                    "the stream of this source is never consumed",
+                    "give it a name: `let name = source(..);`",
+                ),
+            );
         }
         if !errors.is_empty() {
             return self.bad(Vec::new(), errors);
@@ -115,7 +133,9 @@ impl Reader<'_> {
             Some((id, at)) => (id, at, true),
             None => {
                 let of = args.iter().find_map(|arg| match arg {
-                    Arg::Stream(ix, _) | Arg::Broadcast(ix, _) => Some(self.streams[*ix].id.clone()),
+                    Arg::Stream(ix, _) | Arg::Broadcast(ix, _) => {
+                        Some(self.streams[*ix].id.clone())
+                    }
                     Arg::Unknown(name) => Some(name.to_string()),
                     Arg::Config(_) => None,
                 });
@@ -154,7 +174,12 @@ impl Reader<'_> {
             match self.stream_of(name) {
                 Some(ix) if is_source => {
                     self.streams[ix].uses.push(name.clone());
-                    errors.at(name, format!("`source` reads from outside, and `{name}` is a stream of this dataflow"));
+                    errors.at(
+                        name,
+                        format!(
+                            "`source` reads from outside, and `{name}` is a stream of this dataflow"
+                        ),
+                    );
                 }
                 Some(ix) => {
                     self.streams[ix].uses.push(name.clone());
@@ -184,11 +209,15 @@ impl Reader<'_> {
             } else if call.args.len() > STREAMS_MAX {
                 errors.at(
                     &call.args[STREAMS_MAX],
-                    with_help(format_args!("`merge` takes at most {STREAMS_MAX} streams"), "merge some of them first, then merge the results"),
+                    with_help(
+                        format_args!("`merge` takes at most {STREAMS_MAX} streams"),
+                        "merge some of them first, then merge the results",
+                    ),
                 );
             }
         } else if streams > STREAMS_MAX {
-            errors.at(&call.args[STREAMS_MAX], format!("a step takes at most {STREAMS_MAX} streams"));
+            errors
+                .at(&call.args[STREAMS_MAX], format!("a step takes at most {STREAMS_MAX} streams"));
         }
     }
 }

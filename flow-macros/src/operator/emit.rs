@@ -2,8 +2,9 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::Index;
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
+use syn::{GenericParam, Index};
 
 use super::parse::Operator;
 use super::{Kind, Yields};
@@ -31,7 +32,8 @@ pub(super) fn emit(operator: &Operator<'_>, paths: &Paths) -> TokenStream {
     let allows = allows();
     let graph_operator = graph_operator(operator, &parts);
     let check = check(operator, paths);
-    let wire = wire(operator, &parts, paths);
+    let wired = wire(operator, &parts, paths, &[]);
+    let (types, types_fn) = types(operator, &parts, paths);
     let implementation = implementation(operator, &parts);
     quote! {
         #(#docs)*
@@ -46,8 +48,10 @@ pub(super) fn emit(operator: &Operator<'_>, paths: &Paths) -> TokenStream {
             #check
             #[doc(hidden)]
             #vis fn __post<__U>(_: __U) {}
-            #wire
+            #wired
+            #types_fn
         }
+        #types
         #(#cfgs)*
         #allows
         #implementation
@@ -131,16 +135,22 @@ fn input_check(operator: &Operator<'_>, paths: &Paths) -> InputCheck {
     let item = &operator.item;
     let private = paths.private_at(item.span());
     match &operator.keyed {
-        None if by_borrow(operator) => InputCheck::InWire(quote_spanned!(item.span()=> #private::FeedsRef<#item>)),
-        None if operator.is_generic(item) => InputCheck::InWire(quote_spanned!(item.span()=> #private::Feeds<#item>)),
-        None => InputCheck::Apart(quote_spanned!(item.span()=> #private::Feeds<#item>)),
-        Some((_, key)) if operator.is_generic(key) => {
-            InputCheck::InWire(quote_spanned!(item.span()=> #private::FeedsKeyedExactly<#key, #item>))
+        None if by_borrow(operator) => {
+            InputCheck::InWire(quote_spanned!(item.span()=> #private::FeedsRef<#item>))
         }
+        None if operator.is_generic(item) => {
+            InputCheck::InWire(quote_spanned!(item.span()=> #private::Feeds<#item>))
+        }
+        None => InputCheck::Apart(quote_spanned!(item.span()=> #private::Feeds<#item>)),
+        Some((_, key)) if operator.is_generic(key) => InputCheck::InWire(
+            quote_spanned!(item.span()=> #private::FeedsKeyedExactly<#key, #item>),
+        ),
         Some((_, key)) if operator.is_generic(item) => {
             InputCheck::InWire(quote_spanned!(item.span()=> #private::FeedsKeyed<#key, #item>))
         }
-        Some((_, key)) => InputCheck::Apart(quote_spanned!(item.span()=> #private::FeedsKeyed<#key, #item>)),
+        Some((_, key)) => {
+            InputCheck::Apart(quote_spanned!(item.span()=> #private::FeedsKeyed<#key, #item>))
+        }
     }
 }
 
@@ -156,7 +166,49 @@ fn check(operator: &Operator<'_>, paths: &Paths) -> TokenStream {
     }
 }
 
-fn wire(operator: &Operator<'_>, parts: &Parts, paths: &Paths) -> TokenStream {
+/// `parse::<u32>(lines)`: the type parameters are given first, then the call is wired. Only generic operators have it.
+fn types(operator: &Operator<'_>, parts: &Parts, paths: &Paths) -> (TokenStream, TokenStream) {
+    let names = operator.generic_names();
+    if names.is_empty() {
+        return (TokenStream::new(), TokenStream::new());
+    }
+    let Parts { generics, where_clause, .. } = parts;
+    let Operator { name, vis, cfgs, .. } = operator;
+    let given = format_ident!("__{}_types", name.unraw(), span = proc_macro2::Span::call_site());
+    let declared = operator.generics.params.iter().map(|param| match param {
+        GenericParam::Type(ty) => ty.ident.to_token_stream(),
+        other => other.to_token_stream(),
+    });
+    let types = operator.generics.type_params().map(|param| &param.ident);
+    let wired = wire(operator, parts, paths, &[quote!(self)]);
+    let allows = allows();
+    let item = quote! {
+        #(#cfgs)*
+        #allows
+        #[doc(hidden)]
+        #vis struct #given<#(#declared),*>(::core::marker::PhantomData<fn() -> (#(#types,)*)>);
+        #(#cfgs)*
+        #allows
+        impl<#(#generics),*> #given<#(#names),*> #where_clause {
+            #wired
+        }
+    };
+    let function = quote! {
+        #[doc(hidden)]
+        #vis fn __types<#(#generics),*>() -> #given<#(#names),*> #where_clause {
+            #given(::core::marker::PhantomData)
+        }
+    };
+    (item, function)
+}
+
+/// `__wire`, the call as the dataflow makes it. With `self`, the type parameters are known already.
+fn wire(
+    operator: &Operator<'_>,
+    parts: &Parts,
+    paths: &Paths,
+    receiver: &[TokenStream],
+) -> TokenStream {
     let Operator { name, vis, config, item, .. } = operator;
     let Parts { private, output, generics, where_clause, .. } = parts;
     let wire = Ident::new("__wire", name.span());
@@ -165,9 +217,14 @@ fn wire(operator: &Operator<'_>, parts: &Parts, paths: &Paths) -> TokenStream {
         InputCheck::Apart(_) => quote!(#private::Token),
         InputCheck::InWire(bound) => quote!(#private::Token + #bound),
     };
-    let mut bounds = generics.clone();
+    let (mut bounds, where_clause) = match receiver.is_empty() {
+        true => (generics.clone(), where_clause.clone()),
+        false => (Vec::new(), TokenStream::new()),
+    };
     bounds.push(quote!(__U: #input_bound));
-    let (mut params, mut slots, mut slot_types) = (Vec::new(), Vec::new(), Vec::new());
+    let mut params = receiver.to_vec();
+    params.push(quote!(_: __U));
+    let (mut slots, mut slot_types) = (Vec::new(), Vec::new());
     for (n, config) in config.iter().enumerate() {
         let (name, ty) = (&config.name, &config.ty);
         slots.push(quote!(#private::ConfigArg::<#ty>::slot(#name)));
@@ -210,7 +267,7 @@ fn wire(operator: &Operator<'_>, parts: &Parts, paths: &Paths) -> TokenStream {
     };
     quote! {
         #[doc(hidden)]
-        #vis fn #wire<#(#bounds),*>(_: __U, #(#params),*) -> (#out, #plan) #where_clause {
+        #vis fn #wire<#(#bounds),*>(#(#params),*) -> (#out, #plan) #where_clause {
             (#private::Token::token(), <#plan>::new(#slots))
         }
     }
@@ -229,8 +286,12 @@ fn implementation(operator: &Operator<'_>, parts: &Parts) -> TokenStream {
     let kind = quote!(const KIND: &'static str = #private::Kind::#variant.name(););
     let emitted = |call: TokenStream| match operator.kind.yields() {
         Yields::One => quote!(__emit(#call)),
-        Yields::Option => quote!(if let ::core::option::Option::Some(__out) = #call { __emit(__out) }),
-        _ => quote!(::core::iter::Iterator::for_each(::core::iter::IntoIterator::into_iter(#call), __emit)),
+        Yields::Option => {
+            quote!(if let ::core::option::Option::Some(__out) = #call { __emit(__out) })
+        }
+        _ => {
+            quote!(::core::iter::Iterator::for_each(::core::iter::IntoIterator::into_iter(#call), __emit))
+        }
     };
     match &operator.keyed {
         Some((state, key)) => {

@@ -71,7 +71,9 @@ impl Kind {
             Kind::FlatMap => "fn(item: A, ..) -> impl IntoIterator<Item = B>",
             Kind::StatefulMap => "fn(state: &mut S, key: &K, item: A, ..) -> B",
             Kind::StatefulFilterMap => "fn(state: &mut S, key: &K, item: A, ..) -> Option<B>",
-            Kind::StatefulFlatMap => "fn(state: &mut S, key: &K, item: A, ..) -> impl IntoIterator<Item = B>",
+            Kind::StatefulFlatMap => {
+                "fn(state: &mut S, key: &K, item: A, ..) -> impl IntoIterator<Item = B>"
+            }
         }
     }
 
@@ -151,31 +153,44 @@ mod tests {
 
     fn error_of(kind: Kind, item: &str) -> String {
         let text = expanded(kind, "", item);
-        let from = text.find("compile_error ! { \"").unwrap_or_else(|| panic!("no error in {text}"));
+        let from =
+            text.find("compile_error ! { \"").unwrap_or_else(|| panic!("no error in {text}"));
         let text = &text[from + "compile_error ! { \"".len()..];
         text[..text.find("\" }").expect("the end of the message")].replace("\\n", "\n")
     }
 
     #[test]
     fn the_item_is_always_emitted() {
-        for item in ["fn f (a : u8) -> u8 { a + }", "async fn f (a : u8) { }", "fn f () { }", "struct S ;"] {
+        for item in
+            ["fn f (a : u8) -> u8 { a + }", "async fn f (a : u8) { }", "fn f () { }", "struct S ;"]
+        {
             assert!(expanded(Kind::Map, "", item).starts_with(item), "{item}");
         }
     }
 
     #[test]
     fn one_type_stands_beside_the_function() {
-        let text = expanded(Kind::FlatMap, "", "pub fn split(line: String) -> impl Iterator<Item = Word> { body }");
+        let text = expanded(
+            Kind::FlatMap,
+            "",
+            "pub fn split(line: String) -> impl Iterator<Item = Word> { body }",
+        );
         assert!(text.contains("pub enum split { }"), "{text}");
         assert!(text.contains(":: flow_runtime :: __private :: Feeds < String >"), "{text}");
-        assert!(text.contains(":: flow_runtime :: __private :: StepFn < String , () , Word >"), "{text}");
+        assert!(
+            text.contains(":: flow_runtime :: __private :: StepFn < String , () , Word >"),
+            "{text}"
+        );
         assert!(!text.contains("compile_error"), "{text}");
     }
 
     #[test]
     fn the_runtime_may_have_another_name() {
         let text = expanded(Kind::Map, "crate = rills", "fn f(a: u8) -> u8 { a }");
-        assert!(text.contains("rills :: __private :: StepFn") && !text.contains("flow_runtime"), "{text}");
+        assert!(
+            text.contains("rills :: __private :: StepFn") && !text.contains("flow_runtime"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -184,7 +199,10 @@ mod tests {
             error_of(Kind::StatefulMap, "fn f(word: String) -> u64 { 0 }"),
             "a `#[stateful_map]` function takes the state and the key before the item\n\nhelp: write `fn(state: &mut S, key: &K, item: A, ..) -> B`"
         );
-        assert_eq!(error_of(Kind::Filter, "fn f(n: u32) -> bool { true }"), "a `#[filter]` looks at its item: take `&u32`");
+        assert_eq!(
+            error_of(Kind::Filter, "fn f(n: u32) -> bool { true }"),
+            "a `#[filter]` looks at its item: take `&u32`"
+        );
         assert!(error_of(Kind::Map, "async fn f(n: u32) -> u32 { n }").contains("async"));
         assert!(error_of(Kind::Map, "fn f(&self, n: u32) -> u32 { n }").contains("free functions"));
         assert!(error_of(Kind::Map, "fn f(n: &str) -> u32 { 0 }").contains("take `String`"));

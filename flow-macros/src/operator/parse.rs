@@ -5,8 +5,8 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::visit_mut::VisitMut;
 use syn::{
-    FnArg, GenericArgument, GenericParam, Generics, Pat, PathArguments, ReturnType, Signature, Type, TypeParamBound,
-    TypeReference, parse_quote_spanned,
+    FnArg, GenericArgument, GenericParam, Generics, Pat, PathArguments, ReturnType, Signature,
+    Type, TypeParamBound, TypeReference, parse_quote_spanned,
 };
 
 use super::{Head, Kind, Yields};
@@ -86,8 +86,10 @@ pub(super) fn parse<'a>(kind: Kind, head: &'a Head, errors: &mut Errors) -> Opti
     }
     let keyed = kind.is_stateful().then(|| keyed(kind, &params, errors));
     let item = item(kind, &params[before].1, errors);
-    let config: Vec<Config> =
-        params[before + 1..].iter().filter_map(|(name, ty)| self::config(name, ty, errors)).collect();
+    let config: Vec<Config> = params[before + 1..]
+        .iter()
+        .filter_map(|(name, ty)| self::config(name, ty, errors))
+        .collect();
     let output = output(kind, sig, item.as_ref(), errors);
     let operator = Operator {
         kind,
@@ -136,11 +138,20 @@ fn params(sig: &Signature, errors: &mut Errors) -> Vec<(Ident, Type)> {
     for (n, input) in sig.inputs.iter().enumerate() {
         match input {
             FnArg::Receiver(receiver) => {
-                errors.at(receiver, "operators are free functions: move this one out of the `impl` block");
+                errors.at(
+                    receiver,
+                    "operators are free functions: move this one out of the `impl` block",
+                );
             }
             FnArg::Typed(typed) => {
                 if let Some(hidden) = find_impl(&typed.ty) {
-                    errors.at(&hidden, with_help("the types of an operator need names", "write `fn f<T: Trait>(item: T)`"));
+                    errors.at(
+                        &hidden,
+                        with_help(
+                            "the types of an operator need names",
+                            "write `fn f<T: Trait>(item: T)`",
+                        ),
+                    );
                 }
                 let name = match &*typed.pat {
                     Pat::Ident(pat) => pat.ident.clone(),
@@ -168,7 +179,10 @@ fn keyed(kind: Kind, params: &[(Ident, Type)], errors: &mut Errors) -> Option<(T
     let state = match state {
         Type::Reference(TypeReference { mutability: Some(_), elem, .. }) => Some(outlived(elem)),
         other => {
-            let what = format!("the first parameter of a `{}` function is the state of the item's key", kind.attribute());
+            let what = format!(
+                "the first parameter of a `{}` function is the state of the item's key",
+                kind.attribute()
+            );
             let bare = written(strip_ref(other));
             errors.at(other, with_help(what, format_args!("take `&mut {bare}`")));
             None
@@ -177,7 +191,8 @@ fn keyed(kind: Kind, params: &[(Ident, Type)], errors: &mut Errors) -> Option<(T
     let key = match key {
         Type::Reference(TypeReference { mutability: None, elem, .. }) => Some(outlived(elem)),
         other => {
-            let what = format!("the second parameter of a `{}` function is the key", kind.attribute());
+            let what =
+                format!("the second parameter of a `{}` function is the key", kind.attribute());
             let bare = written(strip_ref(other));
             errors.at(other, with_help(what, format_args!("take `&{bare}`")));
             None
@@ -197,7 +212,14 @@ fn strip_ref(ty: &Type) -> &Type {
 fn item(kind: Kind, ty: &Type, errors: &mut Errors) -> Option<Type> {
     match ty {
         Type::Reference(TypeReference { mutability: Some(_), .. }) => {
-            errors.at(ty, format!("a `{}` function takes its item by value: take `{}`", kind.attribute(), owned(ty)));
+            errors.at(
+                ty,
+                format!(
+                    "a `{}` function takes its item by value: take `{}`",
+                    kind.attribute(),
+                    owned(ty)
+                ),
+            );
             None
         }
         Type::Reference(reference) if kind == Kind::Filter => Some(outlived(&reference.elem)),
@@ -206,8 +228,17 @@ fn item(kind: Kind, ty: &Type, errors: &mut Errors) -> Option<Type> {
             None
         }
         // `&'static str` items exist; any other borrow would have to live as long as the stream.
-        Type::Reference(reference) if reference.lifetime.as_ref().is_none_or(|lifetime| lifetime.ident != "static") => {
-            errors.at(ty, format!("a `{}` function takes its item by value: take `{}`", kind.attribute(), owned(ty)));
+        Type::Reference(reference)
+            if reference.lifetime.as_ref().is_none_or(|lifetime| lifetime.ident != "static") =>
+        {
+            errors.at(
+                ty,
+                format!(
+                    "a `{}` function takes its item by value: take `{}`",
+                    kind.attribute(),
+                    owned(ty)
+                ),
+            );
             None
         }
         _ => Some(outlived(ty)),
@@ -229,10 +260,13 @@ fn owned(ty: &Type) -> String {
 fn config(name: &Ident, ty: &Type, errors: &mut Errors) -> Option<Config> {
     match ty {
         Type::Reference(TypeReference { mutability: Some(_), elem, .. }) => {
-            errors.at(ty, format!("configuration is shared by all items: take `&{}`", written(elem)));
+            errors
+                .at(ty, format!("configuration is shared by all items: take `&{}`", written(elem)));
             None
         }
-        Type::Reference(reference) if reference.lifetime.as_ref().is_none_or(|lifetime| lifetime.ident != "static") => {
+        Type::Reference(reference)
+            if reference.lifetime.as_ref().is_none_or(|lifetime| lifetime.ident != "static") =>
+        {
             Some(Config { name: name.clone(), ty: outlived(&reference.elem), by_ref: true })
         }
         _ => Some(Config { name: name.clone(), ty: outlived(ty), by_ref: false }),
@@ -247,19 +281,27 @@ fn output(kind: Kind, sig: &Signature, item: Option<&Type>, errors: &mut Errors)
         ReturnType::Default => None,
     };
     let refuse = |errors: &mut Errors, message: String| {
-        let at: &dyn ToTokens = written_type.map_or(&sig.ident as &dyn ToTokens, |ty| ty as &dyn ToTokens);
+        let at: &dyn ToTokens =
+            written_type.map_or(&sig.ident as &dyn ToTokens, |ty| ty as &dyn ToTokens);
         errors.at(at, with_help(message, format_args!("write `{}`", kind.signature())));
         None
     };
     let hidden = written_type.and_then(find_impl);
     match kind.yields() {
-        Yields::One if hidden.is_some() => refuse(errors, "what a step emits needs a type with a name".to_owned()),
+        Yields::One if hidden.is_some() => {
+            refuse(errors, "what a step emits needs a type with a name".to_owned())
+        }
         Yields::One => Some(Output::Type(written_type.map_or_else(unit, outlived))),
         Yields::Whether => match written_type {
-            Some(Type::Path(path)) if path.path.segments.last().is_some_and(|last| last.ident == "bool") => {
+            Some(Type::Path(path))
+                if path.path.segments.last().is_some_and(|last| last.ident == "bool") =>
+            {
                 item.cloned().map(Output::Type)
             }
-            _ => refuse(errors, "a `#[filter]` function answers whether the item passes: a `bool`".to_owned()),
+            _ => refuse(
+                errors,
+                "a `#[filter]` function answers whether the item passes: a `bool`".to_owned(),
+            ),
         },
         Yields::Option => match written_type {
             Some(ty) if hidden.is_none() => match argument_of(ty, "Option") {
@@ -276,7 +318,10 @@ fn output(kind: Kind, sig: &Signature, item: Option<&Type>, errors: &mut Errors)
             Some(ty) if hidden.is_none() => Some(Output::Of(outlived(ty), "iterator")),
             _ => refuse(
                 errors,
-                format!("a `{}` function returns what it emits: something that is `IntoIterator`", kind.attribute()),
+                format!(
+                    "a `{}` function returns what it emits: something that is `IntoIterator`",
+                    kind.attribute()
+                ),
             ),
         },
     }
@@ -298,7 +343,10 @@ fn iterator_item(ty: &Type) -> Option<Type> {
     let Type::ImplTrait(hidden) = ty else { return None };
     hidden.bounds.iter().find_map(|bound| {
         let TypeParamBound::Trait(bound) = bound else { return None };
-        let PathArguments::AngleBracketed(arguments) = &bound.path.segments.last()?.arguments else { return None };
+        let PathArguments::AngleBracketed(arguments) = &bound.path.segments.last()?.arguments
+        else {
+            return None;
+        };
         arguments.args.iter().find_map(|argument| match argument {
             GenericArgument::AssocType(assoc) if assoc.ident == "Item" => Some(assoc.ty.clone()),
             _ => None,
@@ -326,8 +374,11 @@ fn find_impl(ty: &Type) -> Option<Type> {
 /// The type and const parameters, as they stand on an `impl`: without lifetimes, without defaults, and `'static`.
 fn generics(of: &Generics) -> Generics {
     let mut generics = of.clone();
-    generics.params =
-        generics.params.into_iter().filter(|param| !matches!(param, GenericParam::Lifetime(_))).collect();
+    generics.params = generics
+        .params
+        .into_iter()
+        .filter(|param| !matches!(param, GenericParam::Lifetime(_)))
+        .collect();
     for param in generics.params.iter_mut() {
         if let GenericParam::Type(ty) = param {
             ty.default = None;
@@ -372,8 +423,12 @@ impl Output {
     pub(super) fn tokens(&self, private: &TokenStream) -> TokenStream {
         match self {
             Output::Type(ty) => ty.to_token_stream(),
-            Output::Of(ty, "option") => quote_spanned!(ty.span()=> <#ty as #private::Optional>::Some),
-            Output::Of(ty, _) => quote_spanned!(ty.span()=> <#ty as ::core::iter::IntoIterator>::Item),
+            Output::Of(ty, "option") => {
+                quote_spanned!(ty.span()=> <#ty as #private::Optional>::Some)
+            }
+            Output::Of(ty, _) => {
+                quote_spanned!(ty.span()=> <#ty as ::core::iter::IntoIterator>::Item)
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 //! the marker at its next batch boundary; every stage passes it when all its senders have; a worker whose stages have
 //! all passed reports so; when all have reported, the epoch is committed and everybody is told.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ pub(crate) struct Coordinator<'a> {
     exhausted: usize,
     items: u64,
     /// For each partition of the source that gives epochs and has not ended: the epoch that it waits for.
-    partitions: HashMap<usize, Option<Epoch>>,
+    partitions: BTreeMap<usize, Option<Epoch>>,
     closed_at: Timestamp,
     activity: u64,
     stop: bool,

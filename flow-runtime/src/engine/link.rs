@@ -1,7 +1,7 @@
 //! What the participants of a run share: queues, messages, counters.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -56,9 +56,9 @@ pub(crate) struct Link {
     pub(crate) workers: usize,
     pub(crate) hash_seed: u64,
     /// Who reads and writes which partition.
-    pub(crate) assignments: HashMap<StepId, Assignment>,
+    pub(crate) assignments: BTreeMap<StepId, Assignment>,
     /// The queues, made by whichever end asks first.
-    queues: Mutex<HashMap<(OutletId, usize, usize), Arc<dyn Any + Send + Sync>>>,
+    queues: Mutex<BTreeMap<(OutletId, usize, usize), Arc<dyn Any + Send + Sync>>>,
     to_workers: Vec<SegQueue<ToWorker>>,
     to_coordinator: SegQueue<ToCoordinator>,
     abort: AtomicBool,
@@ -95,7 +95,7 @@ impl Link {
         env: Arc<dyn Env>,
         workers: usize,
         hash_seed: u64,
-        assignments: HashMap<StepId, Assignment>,
+        assignments: BTreeMap<StepId, Assignment>,
         options: LinkOptions,
     ) -> Self {
         Link {

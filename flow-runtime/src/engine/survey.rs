@@ -1,6 +1,6 @@
 //! Before a run: which partitions there are, and who gets them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use crate::bounds::Item;
@@ -16,7 +16,7 @@ use crate::stream::Stream;
 /// What a survey found.
 #[derive(Debug, Default)]
 pub(crate) struct Surveyed {
-    pub(crate) assignments: HashMap<StepId, Assignment>,
+    pub(crate) assignments: BTreeMap<StepId, Assignment>,
     /// The source that gives epochs, and its number of partitions.
     pub(crate) authority: Option<(StepId, usize)>,
     /// Sources, and whether their input can be read again.

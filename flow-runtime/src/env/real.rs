@@ -1,5 +1,7 @@
 //! Threads, the machine's clock, the machine's disk.
 
+#![allow(clippy::disallowed_types)] // This is the outside world.
+
 use std::fmt;
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

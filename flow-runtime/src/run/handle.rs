@@ -1,5 +1,7 @@
 //! The handle of a dataflow that runs inside a service.
 
+#![allow(clippy::disallowed_types)] // How long a run took is told to people; nothing depends on it.
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -42,7 +44,8 @@ struct EndState {
 pub struct Summary {
     /// Items that sources emitted.
     pub items_in: u64,
-    /// Items that sinks took.
+    /// Items that sinks have encoded to be written. What `for_each` and `collect` take is not counted: it would cost
+    /// more than taking it.
     pub items_out: u64,
     /// The first epoch that is not committed.
     pub resume_epoch: Epoch,

@@ -3,6 +3,8 @@
 //! Integers and floats take their full width, little-endian: no branches when writing, and the log compresses
 //! zeros away. Lengths are LEB128 varints. Everything else is built from these.
 
+#![allow(clippy::disallowed_types)] // Users keep hash maps as state; nothing here depends on their order.
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};

@@ -17,7 +17,8 @@ use flow_runtime::control::{Answer, Control, Signal};
 use flow_runtime::describe::{Describe, OutletId, StepId, StepInfo};
 use flow_runtime::host::{Assignment, Host, Inlet, Outlet, Spread, WorkerInfo};
 use flow_runtime::io::{
-    Delivery, Encoder, Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Sink, SinkWriter, Source,
+    Delivery, Encoder, Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Sink,
+    SinkWriter, Source,
 };
 use flow_runtime::plan::FlowPlan;
 use flow_runtime::stream::{Keyed, Stream, Token};
@@ -110,9 +111,12 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for Sourced<S, D> {
             return;
         }
         for partition in self.source.partitions(&self.io).expect("partitions") {
-            let mut reader = self.source.open(&self.io, &partition, Resume::Fresh).expect("a reader");
+            let mut reader =
+                self.source.open(&self.io, &partition, Resume::Fresh).expect("a reader");
             let cx = PollContext::new(3, Timestamp(0), Epoch(0), Waker::noop());
-            while reader.poll(&cx, &mut |item| self.down.push(Head::NONE, item)).expect("input") != Poll::End {}
+            while reader.poll(&cx, &mut |item| self.down.push(Head::NONE, item)).expect("input")
+                != Poll::End
+            {}
         }
     }
     fn control(&mut self, control: &mut Control<'_>) {
@@ -167,15 +171,29 @@ impl Host for Local {
     fn io(cx: &Direct) -> Io {
         cx.io.clone()
     }
-    fn source<S: Source, D: Consumer<Stream<S::Item>>>(cx: &mut Direct, _: StepId, source: S, down: D) {
+    fn source<S: Source, D: Consumer<Stream<S::Item>>>(
+        cx: &mut Direct,
+        _: StepId,
+        source: S,
+        down: D,
+    ) {
         let io = cx.io.clone();
         cx.stages.push(Box::new(Sourced { source, read: false, io, down }));
     }
-    fn exchange<R: Item, I: Inlet<R>>(cx: &mut Direct, id: StepId, _: Spread, inlet: I) -> Sender<R> {
+    fn exchange<R: Item, I: Inlet<R>>(
+        cx: &mut Direct,
+        id: StepId,
+        _: Spread,
+        inlet: I,
+    ) -> Sender<R> {
         let [out] = Self::handoff::<R, I, 1>(cx, id, inlet);
         out
     }
-    fn handoff<R: 'static, I: Inlet<R>, const N: usize>(cx: &mut Direct, _: StepId, inlet: I) -> [Sender<R>; N] {
+    fn handoff<R: 'static, I: Inlet<R>, const N: usize>(
+        cx: &mut Direct,
+        _: StepId,
+        inlet: I,
+    ) -> [Sender<R>; N] {
         let queues: [Queue<R>; N] = std::array::from_fn(|_| Queue::default());
         cx.stages.push(Box::new(Received { queues: queues.to_vec(), inlet }));
         queues.map(Sender)
@@ -301,7 +319,12 @@ impl<U: Arrives> Sink<U> for Kept<U::As> {
 pub struct KeptEncoder<U>(std::marker::PhantomData<fn(U)>);
 impl<U: Arrives> Encoder<U> for KeptEncoder<U> {
     type Block = Vec<U::As>;
-    fn encode(&mut self, key: &U::Key, item: U::Item, block: &mut Vec<U::As>) -> Result<usize, Error> {
+    fn encode(
+        &mut self,
+        key: &U::Key,
+        item: U::Item,
+        block: &mut Vec<U::As>,
+    ) -> Result<usize, Error> {
         block.push(U::arrive(key, item));
         Ok(block.len())
     }

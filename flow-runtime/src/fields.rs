@@ -1,0 +1,97 @@
+//! The fields of `#[stateful]` types, as the macro names them.
+//!
+//! A field's type is an associated type with a bound. The code that saves and loads it goes through the associated
+//! type, where the bound is known to hold: a type that does not fulfil it is reported at the field, once.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
+
+use crate::state::{LoadError, Saved, Schema, load_foreign, save_foreign};
+
+/// A foreign type that serde can hold.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be saved as a foreign type",
+    label = "serde cannot write and read this type",
+    note = "`#[state(foreign = \"..\")]` needs `serde::Serialize` and `serde::Deserialize`; leave a cache out with `#[state(skip)]`"
+)]
+pub trait Foreign: Serialize + DeserializeOwned {}
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned> Foreign for T {}
+
+/// Field `N`, which is saved.
+pub trait SavedField<const N: usize> {
+    /// The field's type.
+    type Type: Saved;
+}
+
+/// Field `N`, which serde saves.
+pub trait ForeignField<const N: usize> {
+    /// The field's type.
+    type Type: Foreign;
+}
+
+/// Field `N`, which is not saved.
+pub trait SkippedField<const N: usize> {
+    /// The field's type.
+    type Type: Default;
+}
+
+/// What is done with field `N` of `F`.
+#[derive(Debug)]
+pub struct SavedAt<F, const N: usize>(PhantomData<fn(F)>);
+
+impl<F: SavedField<N>, const N: usize> SavedAt<F, N> {
+    /// The field's schema.
+    pub const SCHEMA: &'static Schema = <F::Type as Saved>::SCHEMA;
+    /// Whether the field is plain memory.
+    pub const PLAIN: bool = <F::Type as Saved>::PLAIN;
+
+    /// Saves the field.
+    #[inline]
+    pub fn save(value: &F::Type, to: &mut Vec<u8>) {
+        value.save(to);
+    }
+
+    /// Loads the field.
+    ///
+    /// # Errors
+    /// As [`Saved::load`].
+    #[inline]
+    pub fn load(from: &mut &[u8]) -> Result<F::Type, LoadError> {
+        Saved::load(from)
+    }
+}
+
+/// What is done with a foreign field.
+#[derive(Debug)]
+pub struct ForeignAt<F, const N: usize>(PhantomData<fn(F)>);
+
+impl<F: ForeignField<N>, const N: usize> ForeignAt<F, N> {
+    /// Saves the field.
+    pub fn save(value: &F::Type, to: &mut Vec<u8>) {
+        save_foreign(value, to);
+    }
+
+    /// Loads the field.
+    ///
+    /// # Errors
+    /// As [`load_foreign`].
+    pub fn load(from: &mut &[u8]) -> Result<F::Type, LoadError> {
+        load_foreign(from)
+    }
+}
+
+/// What is done with a field that is not saved.
+#[derive(Debug)]
+pub struct SkippedAt<F, const N: usize>(PhantomData<fn(F)>);
+
+impl<F: SkippedField<N>, const N: usize> SkippedAt<F, N> {
+    /// Makes the field anew.
+    ///
+    /// # Errors
+    /// None.
+    pub fn load(_: &mut &[u8]) -> Result<F::Type, LoadError> {
+        Ok(F::Type::default())
+    }
+}
