@@ -129,3 +129,16 @@ fn a_sink_holds_its_sources_back() {
         assert!(most < 4 * 9 * 1024 + 1024, "{most} of {ITEMS} items were under way");
     }
 }
+
+#[test]
+fn a_run_that_waits_for_ever_is_an_error_on_the_virtual_schedule() {
+    let (_sender, numbers) = flow_runtime::io::channel::<u64>(1);
+    let error = fed(numbers).workers(2).simulate(Virtual::new(1)).expect_err("nobody sends anything");
+    assert!(error.to_string().contains("every worker waits"), "{error}");
+}
+
+#[dataflow]
+fn fed(numbers: flow_runtime::io::ChannelSource<u64>) {
+    let all = source(numbers);
+    discard(all, "only that it comes matters here");
+}
