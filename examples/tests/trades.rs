@@ -53,7 +53,7 @@ fn the_final_sums_are_printed() {
 #[test]
 fn a_folder_that_is_missing_is_one_clear_message() {
     let message = fail(example("trades").args(["--trades", "10", "--out", "/no/such/folder"]), 1);
-    assert!(message.contains("per_symbol.sink") && message.contains("/no/such/folder"), "{message}");
+    assert!(message.contains(".sink`") && message.contains("/no/such/folder"), "{message}");
 }
 
 #[cfg(unix)]

@@ -93,6 +93,8 @@ pub(crate) struct Coordinator<'a> {
     partitions: BTreeMap<usize, Option<Epoch>>,
     closed_at: Timestamp,
     activity: u64,
+    /// Nothing has happened in the open epoch: its period begins when something does.
+    quiet: bool,
     stop: bool,
     ending: bool,
     failure: Option<Error>,
@@ -118,6 +120,7 @@ impl<'a> Coordinator<'a> {
             partitions,
             closed_at: now,
             activity: 0,
+            quiet: false,
             stop: false,
             ending: false,
             failure: None,
@@ -220,9 +223,7 @@ impl<'a> Coordinator<'a> {
                 if now.since(self.closed_at) < period {
                     return None;
                 }
-                if self.happened() == self.activity {
-                    // Nothing to close; look again a period later.
-                    self.closed_at = now;
+                if self.is_quiet(now) {
                     return None;
                 }
                 Some(next)
@@ -242,7 +243,7 @@ impl<'a> Coordinator<'a> {
         self.link.counters.epoch.store(next.0, Ordering::Relaxed);
         self.items = 0;
         self.closed_at = now;
-        self.activity = self.happened();
+        self.activity = self.link.happened();
         self.ending = then.ends();
         for waits_for in self.partitions.values_mut() {
             if waits_for.is_some_and(|waits_for| waits_for <= next) {
@@ -269,15 +270,25 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    /// A number that changes whenever something happens.
-    fn happened(&self) -> u64 {
-        let counters = &self.link.counters;
-        counters.items_in.load(Ordering::Relaxed).wrapping_add(counters.items_out.load(Ordering::Relaxed))
+    /// Whether nothing has happened in the open epoch. An idle run sleeps until something does, and a period later the
+    /// epoch is closed.
+    fn is_quiet(&mut self, now: Timestamp) -> bool {
+        let was_quiet = self.quiet;
+        self.link.set_quiet(true);
+        self.quiet = self.link.happened() == self.activity;
+        if !self.quiet {
+            self.link.set_quiet(false);
+        }
+        if was_quiet && !self.quiet {
+            self.closed_at = now;
+            return true;
+        }
+        self.quiet
     }
 
     /// A run that was told to stop, or has failed, and no longer moves is given up.
     fn is_out_of_patience(&mut self, now: Timestamp) -> bool {
-        let happened = self.happened().wrapping_add(self.link.counters.committed.load(Ordering::Relaxed));
+        let happened = self.link.happened().wrapping_add(self.link.counters.committed.load(Ordering::Relaxed));
         if happened != self.progress.0 {
             self.progress = (happened, now);
         }
@@ -308,7 +319,7 @@ impl<'a> Coordinator<'a> {
             return Some(self.progress.1.after(STOP_PATIENCE));
         }
         match self.orders.policy.0 {
-            Policy::Every(period) if self.running && !self.ending && self.partitions.is_empty() => {
+            Policy::Every(period) if self.running && !self.ending && !self.quiet && self.partitions.is_empty() => {
                 // When too many barriers are on their way, a passed one wakes the coordinator.
                 (self.in_flight.len() < self.orders.policy.in_flight()).then(|| self.closed_at.after(period))
             }

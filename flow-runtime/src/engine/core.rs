@@ -18,7 +18,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::control::Answer;
 use crate::describe::{OutletId, StepId};
@@ -209,7 +208,7 @@ impl Core {
     /// Takes note of what consumers answered.
     pub(crate) fn take(&self, answer: &mut Answer, id: &StepId) {
         if answer.items_out > 0 {
-            self.link.counters.items_out.fetch_add(answer.items_out, Ordering::Relaxed);
+            self.link.count(&self.link.counters.items_out, answer.items_out);
         }
         if let Some(failure) = answer.failure.take() {
             self.fail(failure.at_step(id));

@@ -62,6 +62,8 @@ pub(crate) struct Link {
     to_workers: Vec<SegQueue<ToWorker>>,
     to_coordinator: SegQueue<ToCoordinator>,
     abort: AtomicBool,
+    /// The coordinator sleeps until something happens.
+    quiet: AtomicBool,
     pub(crate) counters: Counters,
     pub(crate) options: LinkOptions,
 }
@@ -107,6 +109,7 @@ impl Link {
             to_workers: (0..workers).map(|_| SegQueue::new()).collect(),
             to_coordinator: SegQueue::new(),
             abort: AtomicBool::new(false),
+            quiet: AtomicBool::new(false),
             counters: Counters::default(),
             options,
         }
@@ -149,6 +152,25 @@ impl Link {
 
     pub(crate) fn next_for_coordinator(&self) -> Option<ToCoordinator> {
         self.to_coordinator.pop()
+    }
+
+    /// Counts items, and wakes the coordinator if it sleeps until there are some.
+    pub(crate) fn count(&self, counter: &AtomicU64, items: u64) {
+        counter.fetch_add(items, Ordering::SeqCst);
+        if self.quiet.load(Ordering::SeqCst) && self.quiet.swap(false, Ordering::SeqCst) {
+            self.env.unpark(self.coordinator());
+        }
+    }
+
+    /// A number that changes whenever something happens.
+    pub(crate) fn happened(&self) -> u64 {
+        let counters = &self.counters;
+        counters.items_in.load(Ordering::SeqCst).wrapping_add(counters.items_out.load(Ordering::SeqCst))
+    }
+
+    /// The coordinator is about to sleep until something happens. It must look whether something has once more.
+    pub(crate) fn set_quiet(&self, quiet: bool) {
+        self.quiet.store(quiet, Ordering::SeqCst);
     }
 
     /// Makes every worker give up as soon as it can.

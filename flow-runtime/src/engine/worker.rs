@@ -3,7 +3,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::engine::assemble::assemble;
@@ -201,7 +200,7 @@ impl Worker {
         if items == 0 {
             return;
         }
-        link.counters.items_in.fetch_add(items, Ordering::Relaxed);
+        link.count(&link.counters.items_in, items);
         if let Some(allowance) = &mut self.allowance {
             allowance.spend(items);
         }
