@@ -193,11 +193,9 @@ mod tests {
 
     #[test]
     fn ranges_of_all_numbers_are_as_they_are_elsewhere() {
-        fn same<
-            I: IntoIterator<Item: Copy + PartialEq + std::fmt::Debug + 'static, IntoIter: 'static>,
-        >(
-            range: I,
-        ) where
+        fn same<I>(range: I)
+        where
+            I: IntoIterator<Item: PartialEq + fmt::Debug + 'static, IntoIter: 'static>,
             I: Clone + Send + 'static,
         {
             let plain: Vec<_> = range.clone().into_iter().take(20).collect();
