@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flow_runtime::Virtual;
-use flow_runtime::io::{ChannelSource, ForEach, FromIter, Sink, channel, for_each, for_each_keyed, from_iter};
+use flow_runtime::io::{
+    ChannelSource, ForEach, FromIter, Sink, channel, for_each, for_each_keyed, from_iter,
+};
 use flow_runtime::prelude::*;
 
 type Numbers = FromIter<std::ops::Range<u64>>;
@@ -133,7 +135,8 @@ fn a_sink_holds_its_sources_back() {
 #[test]
 fn a_run_that_waits_for_ever_is_an_error_on_the_virtual_schedule() {
     let (_sender, numbers) = channel::<u64>(1);
-    let error = fed(numbers).workers(2).simulate(Virtual::new(1)).expect_err("nobody sends anything");
+    let error =
+        fed(numbers).workers(2).simulate(Virtual::new(1)).expect_err("nobody sends anything");
     assert!(error.to_string().contains("every worker waits"), "{error}");
 }
 

@@ -121,14 +121,19 @@ impl Link {
     }
 
     /// The queue of an outlet between two workers.
-    pub(crate) fn queue<R: Send + 'static>(&self, outlet: OutletId, from: usize, to: usize) -> Arc<Fifo<R>> {
+    pub(crate) fn queue<R: Send + 'static>(
+        &self,
+        outlet: OutletId,
+        from: usize,
+        to: usize,
+    ) -> Arc<Fifo<R>> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = queues
-            .entry((outlet, from, to))
-            .or_insert_with(|| Arc::new(Fifo::<R>::new(self.queue_limit())) as Arc<dyn Any + Send + Sync>);
-        Arc::clone(queue)
-            .downcast()
-            .expect("every worker assembles the same plan, so both ends of an outlet have one row type")
+        let queue = queues.entry((outlet, from, to)).or_insert_with(|| {
+            Arc::new(Fifo::<R>::new(self.queue_limit())) as Arc<dyn Any + Send + Sync>
+        });
+        Arc::clone(queue).downcast().expect(
+            "every worker assembles the same plan, so both ends of an outlet have one row type",
+        )
     }
 
     /// Batches a queue may hold. There are workers² queues per exchange, so each is the shorter the more there are.
@@ -165,7 +170,10 @@ impl Link {
     /// A number that changes whenever something happens.
     pub(crate) fn happened(&self) -> u64 {
         let counters = &self.counters;
-        counters.items_in.load(Ordering::SeqCst).wrapping_add(counters.items_out.load(Ordering::SeqCst))
+        counters
+            .items_in
+            .load(Ordering::SeqCst)
+            .wrapping_add(counters.items_out.load(Ordering::SeqCst))
     }
 
     /// The coordinator is about to sleep until something happens. It must look whether something has once more.

@@ -26,7 +26,9 @@ impl into_keyed {
     #[doc(hidden)]
     pub fn __post<K: Key, T: Item>(_: Keyed<K, T>) {}
     #[doc(hidden)]
-    pub fn __wire<U: Token<Item = (K, T)>, K: 'static, T: 'static>(_: U) -> (Keyed<K, T>, ByKey<U, K, T>) {
+    pub fn __wire<U: Token<Item = (K, T)>, K: 'static, T: 'static>(
+        _: U,
+    ) -> (Keyed<K, T>, ByKey<U, K, T>) {
         (Token::token(), into_keyed_plan())
     }
 }
