@@ -45,7 +45,7 @@ pub struct Answer {
     pub wake_at: Option<Timestamp>,
     /// Whether a consumer wants to know processing time before items come.
     pub uses_time: bool,
-    /// Items that sinks have taken since they were last asked.
+    /// Items that sinks have encoded since they were last asked.
     pub items_out: u64,
     /// The first failure. The run ends with it.
     pub failure: Option<Error>,
@@ -77,7 +77,7 @@ impl<'a> Control<'a> {
         self.answer.uses_time = true;
     }
 
-    /// Counts items that a sink has taken.
+    /// Counts items that a sink has encoded.
     pub fn count_out(&mut self, items: u64) {
         self.answer.items_out += items;
     }

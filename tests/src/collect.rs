@@ -67,6 +67,19 @@ impl<X> Collect<X> {
     }
 }
 
+impl<X: Clone + Ord> Collect<X> {
+    /// All items, sorted.
+    ///
+    /// # Panics
+    /// When items were written but never sealed.
+    pub fn sorted(&self) -> Vec<X> {
+        assert_eq!(self.lost(), 0, "items were written but never sealed");
+        let mut items = self.items();
+        items.sort();
+        items
+    }
+}
+
 impl<X: Clone> Collect<X> {
     /// All items, partition by partition, each in order.
     pub fn items(&self) -> Vec<X> {

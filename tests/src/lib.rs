@@ -2,11 +2,12 @@
 //!
 //! * [`toy`]: a second host, which aligns epochs by frontier and stash instead of markers in the queues. It runs the
 //!   same plans as the engine, so that the seams between plan and host stay honest.
-//! * [`collect`]: a source that counts epochs and a sink that keeps what it is given.
+//! * [`given`] and [`collect`]: a source of given partitions, and a sink that keeps what it gets.
 //! * [`random`]: random graphs, as real plans and as a plain interpreter over vectors.
 //! * [`runner`]: the ways to run a dataflow, so that a test is written once for all of them.
 
 pub mod collect;
+pub mod given;
 pub mod random;
 pub mod rng;
 pub mod runner;

@@ -35,7 +35,12 @@ pub struct OnToy;
 impl Runner for OnToy {
     fn run<P: FlowPlan>(&self, dataflow: Dataflow<P>, schedule: Schedule) -> Result<(), Error> {
         let Schedule { workers, batch, seed, barrier_every } = schedule;
-        Toy::new(workers).seed(seed).batch(batch).barrier_every(barrier_every).run(&dataflow).map(drop)
+        Toy::new(workers)
+            .seed(seed)
+            .batch(batch)
+            .barrier_every(barrier_every)
+            .run(&dataflow)
+            .map(drop)
     }
 }
 
@@ -65,4 +70,34 @@ impl Runner for OnThreads {
         }
         dataflow.spawn()?.wait().map(drop)
     }
+}
+
+/// Runs a dataflow in all ways that a test should: on the toy host and on the engine's virtual schedule, with several
+/// numbers of workers and batch sizes. `build` makes the dataflow anew each time, with what checks its outcome.
+///
+/// # Panics
+/// When a run fails, and where the check does.
+pub fn everywhere<P: FlowPlan, C: FnOnce()>(
+    seed: u64,
+    barrier_every: usize,
+    build: impl Fn() -> (Dataflow<P>, C),
+) {
+    for (n, workers) in [1, 2, 3, 8].into_iter().enumerate() {
+        let batch = [1, 7, 1024][(seed as usize % 3 + n) % 3];
+        let schedule = Schedule { workers, batch, seed, barrier_every };
+        run_checked(&OnToy, schedule, &build);
+        run_checked(&OnEngine, schedule, &build);
+    }
+}
+
+fn run_checked<P: FlowPlan, C: FnOnce()>(
+    runner: &impl Runner,
+    schedule: Schedule,
+    build: impl Fn() -> (Dataflow<P>, C),
+) {
+    let (dataflow, check) = build();
+    if let Err(error) = runner.run(dataflow, schedule) {
+        panic!("{schedule:?}: {error}");
+    }
+    check();
 }

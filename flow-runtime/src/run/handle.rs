@@ -44,7 +44,8 @@ struct EndState {
 pub struct Summary {
     /// Items that sources emitted.
     pub items_in: u64,
-    /// Items that sinks took.
+    /// Items that sinks have encoded to be written. What `for_each` and `collect` take is not counted: it would cost
+    /// more than taking it.
     pub items_out: u64,
     /// The first epoch that is not committed.
     pub resume_epoch: Epoch,

@@ -62,12 +62,15 @@ fn print_graph<P: FlowPlan>(dataflow: &Dataflow<P>, format: GraphFormat) -> Resu
 fn line(name: &str, summary: &Summary) -> String {
     let seconds = summary.elapsed.as_secs_f64();
     let rate = HumanCount((summary.items_in as f64 / seconds.max(1e-3)) as u64);
-    format!(
-        "{name}: {} items in, {} out, {seconds:.2} s ({rate}/s), {} epochs",
-        HumanCount(summary.items_in),
-        HumanCount(summary.items_out),
-        HumanCount(summary.resume_epoch.0),
-    )
+    let written = match summary.items_out {
+        0 => String::new(),
+        items => format!(", {} written", HumanCount(items)),
+    };
+    let epochs = match summary.resume_epoch.0 {
+        1 => "1 epoch".to_owned(),
+        several => format!("{} epochs", HumanCount(several)),
+    };
+    format!("{name}: {} items read{written}, {seconds:.2} s ({rate}/s), {epochs}", HumanCount(summary.items_in))
 }
 
 /// Waits, and redraws a line five times a second meanwhile.
@@ -88,7 +91,7 @@ fn wait_with_progress(running: Running) -> Result<Summary, Error> {
                 let rate = (now.items_in - before.0) as f64 / (at - before.1).max(1e-3);
                 before = (now.items_in, at);
                 bar.set_message(format!(
-                    "{} items in ({}/s), {} out, epoch {}",
+                    "{} items read ({}/s), {} written, epoch {}",
                     HumanCount(now.items_in),
                     HumanCount(rate as u64),
                     HumanCount(now.items_out),

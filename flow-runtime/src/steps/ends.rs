@@ -142,7 +142,7 @@ pub struct Encoding<U: Token, S: Sink<U>, O> {
     filled: Vec<bool>,
     owners: Assignment,
     out: O,
-    /// Items taken since the last signal.
+    /// Items encoded since the last signal.
     count: u64,
     failure: Option<Error>,
 }
@@ -178,7 +178,6 @@ impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Encoding<U, S, O> {
 impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Consumer<U> for Encoding<U, S, O> {
     #[inline(always)]
     fn push(&mut self, head: Head<'_, U::Key>, item: U::Item) {
-        self.count += 1;
         if S::Encoder::DIRECT {
             let note = Note::of(&self.id);
             let encoded = self.encoder.encode(head.key, item, &mut S::Block::default());
@@ -188,6 +187,7 @@ impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Consumer<U> for Encoding<U, S
             }
             return;
         }
+        self.count += 1;
         let partition = match self.blocks.len() {
             1 => 0,
             several => self.encoder.partition(self.worker, head.hash, several),
@@ -283,6 +283,9 @@ impl<U: Token, S: Sink<U>> Inlet<Block<U, S>> for SinkPartitions<U, S> {
     }
     fn describe(&self, to: &mut dyn Describe) {
         to.step(StepInfo::new(&self.id, "sink partitions"));
+    }
+    fn ready(&self) -> bool {
+        self.writers.iter().flatten().all(SinkWriter::ready)
     }
 }
 

@@ -8,9 +8,7 @@ use flow_runtime::describe::{Describe, StepId};
 use flow_runtime::graph::Graph as ConstGraph;
 use flow_runtime::host::Host;
 use flow_runtime::operator::StatefulPlan;
-use flow_runtime::plan::{
-    FlowPlan, Plan0, Plan1, Plan2, Plan3, Plan4, Plan5, Plan6, Plan7, Plan8,
-};
+use flow_runtime::plan::{FlowPlan, Plan0, Plan1, Plan2, Plan3, Plan4, Plan5, Plan6, Plan7, Plan8};
 use flow_runtime::steps::{
     Either, Queued, Ttl, branch, broadcast, chunk, connect, dedupe, discard, entries, filter,
     filter_map, flat_map, inspect, into_keyed, key_by, key_by_ref, map, merge, rebalance, sink,
@@ -137,8 +135,7 @@ macro_rules! merges {
 }
 
 impl FlowPlan for RandomPlan {
-    const GRAPH: ConstGraph =
-        ConstGraph { name: "random", inputs: &[], nodes: &[], outputs: &[] };
+    const GRAPH: ConstGraph = ConstGraph { name: "random", inputs: &[], nodes: &[], outputs: &[] };
 
     fn assemble<H: Host>(self, cx: &mut H::Cx<'_>) {
         let RandomPlan { graph, traces } = self;
@@ -152,12 +149,17 @@ impl FlowPlan for RandomPlan {
             let keyed = |stream: Option<&usize>| stream.is_some_and(|n| graph.streams[*n].keyed);
             let step = Step { n, node, id, graph: &graph, traces: &traces };
             match node.op {
-                Op::Broadcast if keyed(node.inputs.get(1)) => step.broadcast::<H, ByKey>(cx, &mut built),
+                Op::Broadcast if keyed(node.inputs.get(1)) => {
+                    step.broadcast::<H, ByKey>(cx, &mut built)
+                }
                 Op::Broadcast => step.broadcast::<H, Plain>(cx, &mut built),
                 _ if keyed(node.inputs.first()) => {
-                    step.any::<H, ByKey>(cx, &mut built, |step, cx, built| step.keyed::<H>(cx, built));
+                    step.any::<H, ByKey>(cx, &mut built, |step, cx, built| {
+                        step.keyed::<H>(cx, built)
+                    });
                 }
-                _ => step.any::<H, Plain>(cx, &mut built, |step, cx, built| step.plain::<H>(cx, built)),
+                _ => step
+                    .any::<H, Plain>(cx, &mut built, |step, cx, built| step.plain::<H>(cx, built)),
             }
         }
     }
@@ -214,11 +216,23 @@ impl Step<'_> {
             }
             Op::Filter(n) => {
                 let down = self.down::<H, S>(cx, built, 0);
-                boxed(one!(H, cx, id, filter::__wire(s, move |row: &Row| f::filter(n, row)), (down,)))
+                boxed(one!(
+                    H,
+                    cx,
+                    id,
+                    filter::__wire(s, move |row: &Row| f::filter(n, row)),
+                    (down,)
+                ))
             }
             Op::FilterMap(n) => {
                 let down = self.down::<H, S>(cx, built, 0);
-                boxed(one!(H, cx, id, filter_map::__wire(s, move |row| f::filter_map(n, row)), (down,)))
+                boxed(one!(
+                    H,
+                    cx,
+                    id,
+                    filter_map::__wire(s, move |row| f::filter_map(n, row)),
+                    (down,)
+                ))
             }
             Op::FlatMap(n) => {
                 let down = self.down::<H, S>(cx, built, 0);
@@ -337,9 +351,10 @@ impl Step<'_> {
             }
             Op::StatefulFilterMap(n) => {
                 let down = self.down::<H, ByKey>(cx, built, 0);
-                let wired = stateful_filter_map::__wire(s, move |state: &mut Option<u64>, key: &u64, row| {
-                    f::every(n, state, *key, row)
-                });
+                let wired = stateful_filter_map::__wire(
+                    s,
+                    move |state: &mut Option<u64>, key: &u64, row| f::every(n, state, *key, row),
+                );
                 boxed(one!(H, cx, id, wired, (down,)))
             }
             Op::StatefulFlatMap(n) => {
@@ -356,12 +371,16 @@ impl Step<'_> {
             Op::Connect => {
                 let down = self.down::<H, ByKey>(cx, built, 0);
                 let both = connect::__wire(s, s);
-                let counts = stateful_map::__wire(both.0, |state: &mut (u64, u64), key: &u64, row| match row {
-                    Either::Left(row) => f::counting(&mut state.0, key + 10, row),
-                    Either::Right(row) => f::counting(&mut state.1, key + 20, row),
-                });
+                let counts = stateful_map::__wire(
+                    both.0,
+                    |state: &mut (u64, u64), key: &u64, row| match row {
+                        Either::Left(row) => f::counting(&mut state.0, key + 10, row),
+                        Either::Right(row) => f::counting(&mut state.1, key + 20, row),
+                    },
+                );
                 let counts = one!(H, cx, id.child("counts"), counts, (down,));
-                let (left, right) = Plan2::<H, ByKey, ByKey, _>::assemble(both.1, cx, id, (counts,));
+                let (left, right) =
+                    Plan2::<H, ByKey, ByKey, _>::assemble(both.1, cx, id, (counts,));
                 self.keep(built, 1, right);
                 boxed(left)
             }
@@ -391,7 +410,8 @@ impl Step<'_> {
         let state = one!(H, cx, id.child("state"), stateful(passed.0, ordered), (states,));
         let values = one!(H, cx, id.child("values"), values::__wire(passed.0), (plain,));
         let tee = if ordered {
-            let first = one!(H, cx, id.child("first"), dedupe::__wire(passed.0, Ttl::never()), (values,));
+            let first =
+                one!(H, cx, id.child("first"), dedupe::__wire(passed.0, Ttl::never()), (values,));
             boxed(Tee::new(passed.0, state, first, Row::clone))
         } else {
             let first = firsts::<H>(cx, &id.child("first"), false, boxed(values));
@@ -405,10 +425,11 @@ impl Step<'_> {
     fn broadcast<H: Host, S: Kept>(self, cx: &mut H::Cx<'_>, built: &mut Built) {
         let down = self.down::<H, S>(cx, built, 0);
         let applied = self.traces.applied[self.n][H::worker(cx).index].clone();
-        let (copy, plan) = broadcast::__wire(Plain::token(), move |copy: &mut Vec<u64>, row: Row| {
-            copy.push(row.v);
-            applied.lock().expect("no holder panics").push(row);
-        });
+        let (copy, plan) =
+            broadcast::__wire(Plain::token(), move |copy: &mut Vec<u64>, row: Row| {
+                copy.push(row.v);
+                applied.lock().expect("no holder panics").push(row);
+            });
         let read = map::__wire(S::token(), move |row: Row| {
             let seen = <Broadcast<Vec<u64>> as Slot<Vec<u64>>>::get(&copy);
             assert!(seen.iter().all(|v| *v < 1_000_000), "a change came in pieces");

@@ -66,7 +66,10 @@ fn check_epochs(epochs: Vec<Vec<Row>>, late: bool, what: &str) {
     let mut before = None;
     for rows in epochs {
         let Some(latest) = rows.iter().map(|row| row.epoch).max() else { continue };
-        assert!(late || before.is_none_or(|before| before < latest), "{what}: epoch {latest} twice");
+        assert!(
+            late || before.is_none_or(|before| before < latest),
+            "{what}: epoch {latest} twice"
+        );
         assert!(late || rows.iter().all(|row| row.epoch == latest), "{what}: epochs are mixed");
         before = Some(latest);
     }

@@ -18,7 +18,8 @@ pub fn graphs() -> impl Strategy<Value = Graph> {
     let choice = (any::<u8>(), any::<[u16; 3]>(), 0..6_u64);
     let sources = prop::collection::vec(source, 1..=3);
     let choices = prop::collection::vec(choice, 0..14);
-    (sources, any::<bool>(), choices).prop_map(|(sources, gives_epochs, choices)| grow(sources, gives_epochs, &choices))
+    (sources, any::<bool>(), choices)
+        .prop_map(|(sources, gives_epochs, choices)| grow(sources, gives_epochs, &choices))
 }
 
 fn grow(sources: Vec<Vec<Vec<(u64, u64)>>>, gives_epochs: bool, choices: &[Choice]) -> Graph {
@@ -119,7 +120,11 @@ impl Graph {
                 let mut inputs = vec![any, self.pick(shape.keyed, by[1])];
                 (0..n).for_each(|m| inputs.push(self.pick(shape.keyed, by[2] / (m as u16 + 1))));
                 let late = inputs.iter().any(|input| self.streams[*input].late);
-                self.add(Op::Merge, inputs, &[Shape { keyed: shape.keyed, order: Order::None, late }])
+                self.add(
+                    Op::Merge,
+                    inputs,
+                    &[Shape { keyed: shape.keyed, order: Order::None, late }],
+                )
             }
             21 => {
                 let inputs = vec![self.pick(true, by[0]), self.pick(true, by[1])];

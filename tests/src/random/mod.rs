@@ -171,7 +171,7 @@ mod functions {
         Row { k: row.v % 5, v: mix(row.v, n) % 1000, ..row }
     }
     pub(super) fn filter(n: u64, row: &Row) -> bool {
-        mix(row.v, n) % 4 != 0
+        !mix(row.v, n).is_multiple_of(4)
     }
     pub(super) fn filter_map(n: u64, row: Row) -> Option<Row> {
         filter(n, &row).then(|| map(n, row))
@@ -196,7 +196,7 @@ mod functions {
     pub(super) fn every(n: u64, state: &mut Option<u64>, key: u64, row: Row) -> Option<Row> {
         let count = state.unwrap_or(0) + 1;
         *state = (count <= n).then_some(count);
-        state.is_none().then(|| Row { k: key % 5, v: key, ..row })
+        state.is_none().then_some(Row { k: key % 5, v: key, ..row })
     }
     pub(super) fn several(n: u64, state: &mut u64, key: u64, row: Row) -> Vec<Row> {
         let row = counting(state, key, row);

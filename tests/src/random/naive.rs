@@ -34,9 +34,7 @@ fn step(graph: &Graph, node: &Node, inputs: &[&Items]) -> Vec<Items> {
         }
         Op::Map(n) => items().map(|(k, row)| (k, map(n, row))).collect(),
         Op::Filter(n) => items().filter(|(_, row)| filter(n, row)).collect(),
-        Op::FilterMap(n) => {
-            items().filter_map(|(k, row)| Some((k, filter_map(n, row)?))).collect()
-        }
+        Op::FilterMap(n) => items().filter_map(|(k, row)| Some((k, filter_map(n, row)?))).collect(),
         Op::FlatMap(n) => {
             items().flat_map(|(k, row)| flat_map(n, row).map(move |row| (k, row))).collect()
         }

@@ -36,7 +36,8 @@ impl<const GIVES_EPOCHS: bool> Source for Rows<GIVES_EPOCHS> {
             Resume::At { position, .. } => position as usize,
         };
         let index = partition.as_str().parse::<usize>().ok().filter(|n| *n < self.0.len());
-        let unknown = || Error::new(ErrorKind::Source, format!("there is no partition {partition}"));
+        let unknown =
+            || Error::new(ErrorKind::Source, format!("there is no partition {partition}"));
         let partition = index.ok_or_else(unknown)?;
         Ok(RowReader { rows: Arc::clone(&self.0), partition, at, polls: 0, committed: Epoch(0) })
     }

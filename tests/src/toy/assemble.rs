@@ -161,7 +161,12 @@ impl Host for ToyHost {
         Io::real()
     }
 
-    fn source<S: Source, D: Consumer<Stream<S::Item>>>(cx: &mut Cx, id: StepId, source: S, down: D) {
+    fn source<S: Source, D: Consumer<Stream<S::Item>>>(
+        cx: &mut Cx,
+        id: StepId,
+        source: S,
+        down: D,
+    ) {
         let assignment =
             cx.assignment(|| source.partitions(&Io::real()).map_err(|error| error.at_step(&id)));
         let batch = cx.wiring.borrow().toy.batch;
@@ -186,8 +191,7 @@ impl Host for ToyHost {
         inlet: I,
     ) -> [ToyOutlet<R>; N] {
         let (boundary, named) = cx.boundary(N);
-        let outlets =
-            std::array::from_fn(|port| cx.outlet(&boundary, port, N, Manner::Handoff));
+        let outlets = std::array::from_fn(|port| cx.outlet(&boundary, port, N, Manner::Handoff));
         let receiver = Receiver::new(cx.worker, boundary, named, inlet);
         cx.stages.push(Box::new(receiver.within_worker()));
         outlets

@@ -157,7 +157,11 @@ impl<R: 'static> ToyOutlet<R> {
 
 impl<R: 'static> Outlet<R> for ToyOutlet<R> {
     fn send(&mut self, route: u64, row: R) {
-        assert!(self.state.open.is_some(), "outlet {:?}: an item was sent outside an epoch", self.id);
+        assert!(
+            self.state.open.is_some(),
+            "outlet {:?}: an item was sent outside an epoch",
+            self.id
+        );
         let workers = self.state.rows.len();
         match self.manner {
             Manner::Handoff => self.put(self.worker, row),
@@ -181,7 +185,12 @@ impl<R: 'static> Outlet<R> for ToyOutlet<R> {
     fn control(&mut self, control: &mut Control<'_>) {
         match control.signal() {
             Signal::Open { barrier, .. } => {
-                assert_eq!((self.state.open, self.state.closed), (None, barrier.0), "outlet {:?}", self.id);
+                assert_eq!(
+                    (self.state.open, self.state.closed),
+                    (None, barrier.0),
+                    "outlet {:?}",
+                    self.id
+                );
                 self.state.open = Some(barrier.0);
             }
             Signal::Flush => self.hand_over_all(),

@@ -47,7 +47,8 @@ impl<R: 'static, I: Inlet<R>> Receiver<R, I> {
     fn receive(&mut self, rng: &mut Rng) -> bool {
         let mut lanes = self.boundary.lanes_of(self.worker).borrow_mut();
         let from = rng.below(lanes.len());
-        let lane = (from..lanes.len()).chain(0..from).find(|lane| !lanes[*lane].under_way.is_empty());
+        let lane =
+            (from..lanes.len()).chain(0..from).find(|lane| !lanes[*lane].under_way.is_empty());
         let Some(lane) = lane else { return false };
         let Some((barrier, rows)) = lanes[lane].under_way.pop_front() else { return false };
         assert!(barrier >= self.life.passed, "a batch came after the end of its epoch");

@@ -25,14 +25,9 @@ pub(super) fn run<P: FlowPlan>(toy: &Toy, plan: P) -> Result<Report, Error> {
     let stages = assemble(toy, &plan, rng.fork())?;
     // Some stages are slow, so that batches pile up in front of them.
     let slow = stages.iter().map(|_| [0, 0, 2, 8][rng.below(4)]).collect();
-    let world = World {
-        now: Timestamp(1_000_000),
-        rng,
-        labels: vec![Epoch(0)],
-        ordered: 0,
-        last: None,
-    };
-    Run { toy, stages, slow, world, committed: 0, turns: 0, slept: Duration::ZERO }.to_its_end()
+    let world =
+        World { now: Timestamp(1_000_000), rng, labels: vec![Epoch(0)], ordered: 0, last: None };
+    Run { toy, stages, slow, world, committed: 0, turns: 0, slept: Duration::ZERO }.complete()
 }
 
 struct Run<'t> {
@@ -47,7 +42,7 @@ struct Run<'t> {
 }
 
 impl Run<'_> {
-    fn to_its_end(mut self) -> Result<Report, Error> {
+    fn complete(mut self) -> Result<Report, Error> {
         while self.world.last.is_none_or(|last| self.committed <= last) {
             self.order();
             if self.turn()? {
@@ -133,7 +128,8 @@ impl Run<'_> {
     /// Nobody has anything to do: time passes, or somebody outside is waited for.
     fn wait(&mut self) -> Result<(), Error> {
         let next = self.stages.iter().filter_map(|stage| stage.wake_at()).min();
-        let outside = self.stages.iter().filter_map(|stage| stage.reads()).any(|reads| reads.waits_for_call);
+        let outside =
+            self.stages.iter().filter_map(|stage| stage.reads()).any(|reads| reads.waits_for_call);
         if let Some(next) = next.filter(|next| *next > self.world.now) {
             self.world.now = next;
             return Ok(());

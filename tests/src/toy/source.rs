@@ -94,7 +94,8 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Reading<S, D> {
         for (partition, worker) in assignment.partitions.iter().zip(&assignment.workers) {
             if *worker == self.worker {
                 let reader = source.open(&Io::real(), partition, Resume::Fresh)?;
-                let called = Arc::new(Called { called: AtomicBool::new(false), run: thread::current() });
+                let called =
+                    Arc::new(Called { called: AtomicBool::new(false), run: thread::current() });
                 let waker = Waker::from(Arc::clone(&called));
                 self.partitions.push(Partition { reader, next: Next::Now, called, waker });
             }
@@ -108,7 +109,9 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Reading<S, D> {
         let ready = |partition: &Partition<S::Reader>| match partition.next {
             Next::Now => true,
             Next::Called => partition.called.called.swap(false, Ordering::SeqCst),
-            Next::At(at) => at <= world.now || partition.called.called.swap(false, Ordering::SeqCst),
+            Next::At(at) => {
+                at <= world.now || partition.called.called.swap(false, Ordering::SeqCst)
+            }
             Next::Epoch(epoch) => label >= epoch,
             Next::Never => false,
         };
@@ -136,7 +139,11 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Reading<S, D> {
             Poll::Pending => Next::Called,
             Poll::At(at) => Next::At(at),
             Poll::Epoch(epoch) => {
-                assert!(S::GIVES_EPOCHS && epoch > label, "source `{}` has no epoch {epoch}", self.id);
+                assert!(
+                    S::GIVES_EPOCHS && epoch > label,
+                    "source `{}` has no epoch {epoch}",
+                    self.id
+                );
                 Next::Epoch(epoch)
             }
             Poll::End => Next::Never,
@@ -196,17 +203,17 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for Reading<S, D> {
 
     fn reads(&self) -> Option<Reads> {
         let ended = |partition: &Partition<S::Reader>| partition.next == Next::Never;
-        let waits = |partition: &Partition<S::Reader>| {
-            matches!(partition.next, Next::Called | Next::At(_))
-        };
+        let waits =
+            |partition: &Partition<S::Reader>| matches!(partition.next, Next::Called | Next::At(_));
         let mut epochs = None;
         if S::GIVES_EPOCHS {
-            let asked = self.partitions.iter().filter(|partition| !ended(partition)).map(|partition| {
-                match partition.next {
-                    Next::Epoch(epoch) => Some(epoch),
-                    _ => None,
-                }
-            });
+            let asked =
+                self.partitions.iter().filter(|partition| !ended(partition)).map(|partition| {
+                    match partition.next {
+                        Next::Epoch(epoch) => Some(epoch),
+                        _ => None,
+                    }
+                });
             let all: Option<Vec<Epoch>> = asked.collect();
             epochs = match all {
                 None => Some(Asked::Reading),
@@ -216,7 +223,11 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for Reading<S, D> {
         Some(Reads {
             ended: self.unopened.is_none() && self.partitions.iter().all(ended),
             waits_for_call: self.partitions.iter().any(waits),
-            epochs: if self.unopened.is_some() && S::GIVES_EPOCHS { Some(Asked::Reading) } else { epochs },
+            epochs: if self.unopened.is_some() && S::GIVES_EPOCHS {
+                Some(Asked::Reading)
+            } else {
+                epochs
+            },
         })
     }
 
