@@ -6,13 +6,13 @@
 mod emit;
 mod parse;
 
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote};
 use syn::parse::{Parse, ParseStream};
 use syn::{Attribute, Signature, Visibility};
 
 use crate::diag::Errors;
-use crate::paths::{allows, arguments};
+use crate::paths::{Paths, allows, arguments};
 
 /// Which operator attribute it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,23 +122,48 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenS
             return quote!(#item #errors);
         }
     };
-    let operator = parse::parse(kind, &head, &mut errors);
-    let wired = match operator {
-        Some(operator) if errors.is_empty() => emit::emit(&operator, &paths),
-        _ => nameable(&head),
+    let mut wrong = Errors::default();
+    let operator = parse::parse(kind, &head, &mut wrong);
+    let (wired, wrong) = match operator {
+        Some(operator) if wrong.is_empty() => (emit::emit(&operator, &paths), TokenStream::new()),
+        _ => erroneous(kind, &head, &paths, wrong),
     };
     let errors = errors.into_tokens();
-    quote!(#item #wired #errors)
+    quote!(#item #wired #errors #wrong)
 }
 
-/// The bare type, so that one wrong signature is one error and not also one in every dataflow that names it.
-fn nameable(head: &Head) -> TokenStream {
+/// A type that can be wired and whose wiring is an error: one wrong signature is then one error, and not also one in every
+/// dataflow that wires it. Answers what is emitted, and the errors that are not part of it.
+fn erroneous(kind: Kind, head: &Head, paths: &Paths, wrong: Errors) -> (TokenStream, TokenStream) {
     if head.sig.receiver().is_some() {
         // Within an `impl` block there can be no type.
-        return TokenStream::new();
+        return (TokenStream::new(), wrong.into_tokens());
     }
-    let (vis, name, allows) = (&head.vis, &head.sig.ident, allows());
-    quote!(#allows #vis enum #name {})
+    let (error, others) = wrong.split_first();
+    let (vis, name, allows, private) = (&head.vis, &head.sig.ident, allows(), paths.private());
+    let before = if kind.is_stateful() { 2 } else { 0 };
+    let count = head.sig.inputs.len().saturating_sub(before).max(1);
+    let params: Vec<Ident> = (0..count).map(|n| format_ident!("__A{}", n)).collect();
+    let variant = Ident::new(kind.variant(), Span::call_site());
+    let wired = quote! {
+        #allows
+        #vis enum #name {}
+        #allows
+        impl #name {
+            #[doc(hidden)]
+            #vis const OPERATOR: #private::Operator = #private::Operator::of(#private::Kind::#variant);
+            #[doc(hidden)]
+            #vis fn __check<__U>(_: __U) {}
+            #[doc(hidden)]
+            #vis fn __post<__U>(_: __U) {}
+            // As a type, an error is no type: nothing that depends on it is reported.
+            #[doc(hidden)]
+            #vis fn __wire<#(#params),*>(#(_: #params),*) -> #error {
+                loop {}
+            }
+        }
+    };
+    (wired, others)
 }
 
 #[cfg(test)]
