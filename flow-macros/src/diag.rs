@@ -43,12 +43,6 @@ impl Errors {
         self.0.into_iter().map(|error| error.into_compile_error()).collect()
     }
 
-    /// The first error alone, and the others.
-    pub(crate) fn split_first(self) -> (TokenStream, TokenStream) {
-        let mut errors = self.0.into_iter().map(|error| error.into_compile_error());
-        (errors.next().unwrap_or_default(), errors.collect())
-    }
-
     /// The texts, for tests.
     #[cfg(test)]
     pub(crate) fn texts(&self) -> Vec<String> {

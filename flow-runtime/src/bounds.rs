@@ -1,11 +1,23 @@
 //! The bounds that users meet, with the words in which rustc states them.
+//!
+//! Several traits here have a second implementation for everything, under the condition `Nothing<T>: Never`, which nothing
+//! fulfils. It makes rustc look at the conditions of both before it takes one, and so find that the *trait* is not
+//! implemented, in our words, instead of digging out which part of the first one's conditions fails, in its own.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::borrow::Borrow;
 use std::hash::Hash;
+use std::marker::PhantomData;
 
 use crate::stream::{Keyed, Stream};
+
+/// Is never implemented.
+pub trait Never {}
+
+/// Is [`Never`] anything.
+#[derive(Debug)]
+pub struct Nothing<T: ?Sized>(PhantomData<fn(&T)>);
 
 /// What may cross an exchange, and so leave its worker: `Clone + Send + Serialize + DeserializeOwned + 'static`.
 ///
@@ -110,6 +122,20 @@ impl<Q: ?Sized, N, T: Borrow<Q> + 'static> FeedsRef<Q, N> for Stream<T> {
 impl<Q: ?Sized, N, K, T: Borrow<Q> + 'static> FeedsRef<Q, N> for Keyed<K, T> {
     type Passed = ();
 }
+#[diagnostic::do_not_recommend]
+impl<Q: ?Sized, N, T> FeedsRef<Q, N> for Stream<T>
+where
+    Nothing<T>: Never,
+{
+    type Passed = ();
+}
+#[diagnostic::do_not_recommend]
+impl<Q: ?Sized, N, K, T> FeedsRef<Q, N> for Keyed<K, T>
+where
+    Nothing<T>: Never,
+{
+    type Passed = ();
+}
 
 /// Exactly the stream that a sub-flow takes.
 #[diagnostic::on_unimplemented(
@@ -157,6 +183,13 @@ pub trait CheckKey {
 impl<K: Key> CheckKey for K {
     type Passed = ();
 }
+#[diagnostic::do_not_recommend]
+impl<K> CheckKey for K
+where
+    Nothing<K>: Never,
+{
+    type Passed = ();
+}
 
 /// [`Item`], as a check behind another one, `P`.
 #[diagnostic::on_unimplemented(
@@ -170,6 +203,13 @@ pub trait CheckItem<P> {
 }
 #[diagnostic::do_not_recommend]
 impl<T: Item, P> CheckItem<P> for T {
+    type Passed = P;
+}
+#[diagnostic::do_not_recommend]
+impl<T, P> CheckItem<P> for T
+where
+    Nothing<T>: Never,
+{
     type Passed = P;
 }
 

@@ -220,8 +220,13 @@ pub struct Bound;
     label = "every stream must be bound: add `{Self}`",
     note = "a stream of no interest is dropped visibly, with `discard({Self}, \"why\")`"
 )]
-pub trait IsBound {}
-impl IsBound for Bound {}
+pub trait IsBound<P> {
+    /// `P`
+    type Passed;
+}
+impl<P> IsBound<P> for Bound {
+    type Passed = P;
+}
 
 /// The names that are not bound yet, with `M` among them.
 pub trait Binds<M> {
@@ -234,17 +239,6 @@ pub trait Binds<M> {
 /// Takes the name of a way out of those that are not bound yet.
 pub fn bind<R: Binds<M>, S, M>(rest: R, _: &Way<S, M>) -> R::Rest {
     rest.bind()
-}
-
-/// Names, none of which is left.
-pub trait AllBound {
-    /// `()`
-    type Passed: Default;
-}
-
-/// Checks that no name is left.
-pub fn all_bound<R: AllBound<Passed = P>, P: Default>(_: R) -> P {
-    P::default()
 }
 
 /// The consumer of a step that was not wired because of an error. It has no values: it only lets an expansion that
@@ -261,6 +255,17 @@ impl<S: Token> Consumer<S> for Unwired {
     }
     fn describe(&self, _: &mut dyn Describe) {
         match *self {}
+    }
+}
+
+/// The plan of an operator that has an error. Like [`Unwired`], it only keeps the error from being followed by others.
+#[derive(Debug)]
+pub enum UnwiredPlan {}
+
+impl<H: Host, U: Token, D> Plan1<H, U, D> for UnwiredPlan {
+    fn assemble(self, _: &mut H::Cx<'_>, _: StepId, _: D) -> (impl Consumer<U> + use<H, U, D>,) {
+        let never: (Unwired,) = match self {};
+        never
     }
 }
 

@@ -156,8 +156,8 @@ fn by_name(flow: &Flow, ways: &Ident, path: &syn::Path, fields: &[(Ident, Stream
             let #name = #name.stream;
         });
     }
-    let private = flow.paths.private_at(span);
-    code.extend(quote_spanned!(span=> let #answer = #private::all_bound(__rest);));
+    let all_bound = Ident::new("__all_bound", span);
+    code.extend(quote!(let #answer = __rest.#all_bound();));
     code
 }
 

@@ -43,12 +43,21 @@ fn ways(of: &Ident, names: &[&Ident], private: &TokenStream) -> Ways {
             }
         }
     });
+    let answers: Vec<Ident> = (0..names.len()).map(|n| format_ident!("__P{}", n)).collect();
+    let before = std::iter::once(quote!(())).chain(answers.iter().map(|answer| quote!(#answer))).take(names.len());
+    let last = answers.last();
     let items = quote! {
         #(pub enum #names {})*
         pub struct #rest<#(#streams),*>(::core::marker::PhantomData<fn() -> (#(#streams,)*)>);
         #(#binds)*
-        impl<#(#streams: #private::IsBound),*> #private::AllBound for #rest<#(#streams),*> {
-            type Passed = ();
+        impl<#(#streams),*> #rest<#(#streams),*> {
+            // An answer that depends on every name: see `Pass` in the runtime.
+            pub fn __all_bound<#(#answers: ::core::default::Default),*>(self) -> #last
+            where
+                #(#streams: #private::IsBound<#before, Passed = #answers>,)*
+            {
+                ::core::default::Default::default()
+            }
         }
         pub struct #ways<#(#streams),*> {
             #(pub #names: #private::Way<#streams, #names>,)*

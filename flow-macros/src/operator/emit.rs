@@ -26,7 +26,8 @@ struct Parts {
     where_clause: TokenStream,
 }
 
-pub(super) fn emit(operator: &Operator<'_>, paths: &Paths) -> TokenStream {
+/// Emits an operator. One that is not `sound` is typed like any other, but never called: there is an error beside it.
+pub(super) fn emit(operator: &Operator<'_>, paths: &Paths, sound: bool) -> TokenStream {
     let parts = Parts::of(operator, paths);
     let Operator { name, vis, docs, cfgs, .. } = operator;
     let allows = allows();
@@ -34,7 +35,7 @@ pub(super) fn emit(operator: &Operator<'_>, paths: &Paths) -> TokenStream {
     let check = check(operator, paths);
     let wired = wire(operator, &parts, paths, &[]);
     let (types, types_fn) = types(operator, &parts, paths);
-    let implementation = implementation(operator, &parts);
+    let implementation = implementation(operator, &parts, sound);
     quote! {
         #(#docs)*
         #(#cfgs)*
@@ -301,7 +302,7 @@ fn wire(
 }
 
 /// The call, as the trait that the step runs.
-fn implementation(operator: &Operator<'_>, parts: &Parts) -> TokenStream {
+fn implementation(operator: &Operator<'_>, parts: &Parts, sound: bool) -> TokenStream {
     let Operator { name, item: viewed, .. } = operator;
     let Parts { private, item, output, slots, slot_bounds, generics, where_clause } = parts;
     let (guards, config_args) = call_config(operator, private);
@@ -320,9 +321,13 @@ fn implementation(operator: &Operator<'_>, parts: &Parts) -> TokenStream {
             quote!(::core::iter::Iterator::for_each(::core::iter::IntoIterator::into_iter(#call), __emit))
         }
     };
+    let body = |call: TokenStream| match sound {
+        true => quote!(#guards #call),
+        false => quote!(::core::unreachable!("an operator with an error does not compile")),
+    };
     match &operator.keyed {
         Some((state, key)) => {
-            let call = emitted(quote!(#name #turbofish(__state, __key, __item #(, #config_args)*)));
+            let call = body(emitted(quote!(#name #turbofish(__state, __key, __item #(, #config_args)*))));
             // The one place that demands a state: reported here, and not again in every dataflow.
             let held = quote_spanned!(state.span()=> type Held = #state;);
             quote! {
@@ -340,7 +345,6 @@ fn implementation(operator: &Operator<'_>, parts: &Parts) -> TokenStream {
                         __item: #item,
                         __emit: &mut impl ::core::ops::FnMut(#output),
                     ) {
-                        #guards
                         #call
                     }
                 }
@@ -355,20 +359,20 @@ fn implementation(operator: &Operator<'_>, parts: &Parts) -> TokenStream {
                 false => (None, quote!(__item)),
             };
             let bounds = generics.iter().chain(&borrowing).chain(slot_bounds);
+            let call = body(quote!(#name #turbofish(#seen #(, #config_args)*)));
             quote! {
                 impl<#(#bounds),*> #private::FilterFn<#item, #slots> for #name
                 #where_clause
                 {
                     #[inline(always)]
                     fn call(__config: &#slots, __item: &#item) -> bool {
-                        #guards
-                        #name #turbofish(#seen #(, #config_args)*)
+                        #call
                     }
                 }
             }
         }
         None => {
-            let call = emitted(quote!(#name #turbofish(__item #(, #config_args)*)));
+            let call = body(emitted(quote!(#name #turbofish(__item #(, #config_args)*))));
             quote! {
                 impl<#(#generics,)* #(#slot_bounds),*> #private::StepFn<#item, #slots, #output> for #name
                 #where_clause
@@ -376,7 +380,6 @@ fn implementation(operator: &Operator<'_>, parts: &Parts) -> TokenStream {
                     #kind
                     #[inline(always)]
                     fn call(__config: &#slots, __item: #item, __emit: &mut impl ::core::ops::FnMut(#output)) {
-                        #guards
                         #call
                     }
                 }

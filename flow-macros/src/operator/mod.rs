@@ -124,28 +124,27 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenS
     };
     let mut wrong = Errors::default();
     let operator = parse::parse(kind, &head, &mut wrong);
-    let (wired, wrong) = match operator {
-        Some(operator) if wrong.is_empty() => (emit::emit(&operator, &paths), TokenStream::new()),
-        _ => erroneous(kind, &head, &paths, wrong),
+    let wired = match operator {
+        Some(operator) => emit::emit(&operator, &paths, wrong.is_empty()),
+        None => erroneous(kind, &head, &paths),
     };
+    errors.extend(wrong);
     let errors = errors.into_tokens();
-    quote!(#item #wired #errors #wrong)
+    quote!(#item #wired #errors)
 }
 
-/// A type that can be wired and whose wiring is an error: one wrong signature is then one error, and not also one in every
-/// dataflow that wires it. Answers what is emitted, and the errors that are not part of it.
-fn erroneous(kind: Kind, head: &Head, paths: &Paths, wrong: Errors) -> (TokenStream, TokenStream) {
+/// A type that can be wired: a wrong signature is then one error, and not also one in every dataflow that wires it.
+fn erroneous(kind: Kind, head: &Head, paths: &Paths) -> TokenStream {
     if head.sig.receiver().is_some() {
         // Within an `impl` block there can be no type.
-        return (TokenStream::new(), wrong.into_tokens());
+        return TokenStream::new();
     }
-    let (error, others) = wrong.split_first();
     let (vis, name, allows, private) = (&head.vis, &head.sig.ident, allows(), paths.private());
     let before = if kind.is_stateful() { 2 } else { 0 };
-    let count = head.sig.inputs.len().saturating_sub(before).max(1);
-    let params: Vec<Ident> = (0..count).map(|n| format_ident!("__A{}", n)).collect();
+    let config = head.sig.inputs.len().saturating_sub(before + 1);
+    let config: Vec<Ident> = (0..config).map(|n| format_ident!("__A{}", n)).collect();
     let variant = Ident::new(kind.variant(), Span::call_site());
-    let wired = quote! {
+    quote! {
         #allows
         #vis enum #name {}
         #allows
@@ -156,14 +155,12 @@ fn erroneous(kind: Kind, head: &Head, paths: &Paths, wrong: Errors) -> (TokenStr
             #vis fn __check<__U>(_: __U) {}
             #[doc(hidden)]
             #vis fn __post<__U>(_: __U) {}
-            // As a type, an error is no type: nothing that depends on it is reported.
             #[doc(hidden)]
-            #vis fn __wire<#(#params),*>(#(_: #params),*) -> #error {
-                loop {}
+            #vis fn __wire<__U, #(#config),*>(_: __U, #(_: #config),*) -> (__U, #private::UnwiredPlan) {
+                ::core::unreachable!("an operator with an error does not compile")
             }
         }
-    };
-    (wired, others)
+    }
 }
 
 #[cfg(test)]

