@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 
+use crate::bounds::{Never, Nothing};
 use crate::state::{LoadError, Saved, Schema, load_foreign, save_foreign};
 
 /// A foreign type that serde can hold.
@@ -15,9 +16,34 @@ use crate::state::{LoadError, Saved, Schema, load_foreign, save_foreign};
     label = "serde cannot write and read this type",
     note = "`#[state(foreign = \"..\")]` needs `serde::Serialize` and `serde::Deserialize`; leave a cache out with `#[state(skip)]`"
 )]
-pub trait Foreign: Serialize + DeserializeOwned {}
+pub trait Foreign: Sized {
+    /// Saves the value.
+    fn save(&self, to: &mut Vec<u8>);
+    /// Loads a value.
+    ///
+    /// # Errors
+    /// As [`load_foreign`].
+    fn load(from: &mut &[u8]) -> Result<Self, LoadError>;
+}
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned> Foreign for T {}
+impl<T: Serialize + DeserializeOwned> Foreign for T {
+    fn save(&self, to: &mut Vec<u8>) {
+        save_foreign(self, to);
+    }
+    fn load(from: &mut &[u8]) -> Result<Self, LoadError> {
+        load_foreign(from)
+    }
+}
+#[diagnostic::do_not_recommend]
+impl<T> Foreign for T
+where
+    Nothing<T>: Never,
+{
+    fn save(&self, _: &mut Vec<u8>) {}
+    fn load(_: &mut &[u8]) -> Result<Self, LoadError> {
+        Err(LoadError::new("this is never called"))
+    }
+}
 
 /// Field `N`, which is saved.
 pub trait SavedField<const N: usize> {
@@ -70,7 +96,7 @@ pub struct ForeignAt<F, const N: usize>(PhantomData<fn(F)>);
 impl<F: ForeignField<N>, const N: usize> ForeignAt<F, N> {
     /// Saves the field.
     pub fn save(value: &F::Type, to: &mut Vec<u8>) {
-        save_foreign(value, to);
+        value.save(to);
     }
 
     /// Loads the field.
@@ -78,7 +104,7 @@ impl<F: ForeignField<N>, const N: usize> ForeignAt<F, N> {
     /// # Errors
     /// As [`load_foreign`].
     pub fn load(from: &mut &[u8]) -> Result<F::Type, LoadError> {
-        load_foreign(from)
+        Foreign::load(from)
     }
 }
 

@@ -57,8 +57,8 @@ pub mod prelude {
 pub mod __private {
     pub use crate::Dataflow;
     pub use crate::bounds::{
-        FanOut, Feeds, FeedsKeyed, FeedsKeyedExactly, FeedsRef, Fits, Item, Key, Param,
-        assert_param,
+        CheckItem, CheckKey, FanOut, Feeds, FeedsKeyed, FeedsKeyedExactly, FeedsRef, Fits, Item,
+        Key, OneStream, Param, Pass, one_stream, when,
     };
     pub use crate::consumer::{Consumer, Edge, Head, Tee};
     pub use crate::control::Control;

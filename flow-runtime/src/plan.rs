@@ -6,6 +6,7 @@
 //! in the order of the outputs.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use crate::bounds::Param;
 use crate::consumer::{Consumer, Head};
@@ -76,33 +77,74 @@ pub trait FeedPlan: 'static {
 }
 
 /// What `#[dataflow]` writes for a whole dataflow; [`FlowOf`] makes a [`FlowPlan`] of it.
-///
-/// The bound on the parameters stands here and nowhere else, so that a parameter which cannot be handed to every
-/// worker is reported once.
-pub trait FlowBody: 'static {
-    /// The parameters, as a list of pairs that ends in `()`.
-    type Params: Params;
+pub trait FlowBody: Sized + 'static {
+    /// The number of parameters.
+    type Count: ParamsOf<Self>;
     /// The dataflow as it was written.
     const GRAPH: Graph;
     /// The body: wires on tokens, then assembles.
-    fn assemble<H: Host>(params: Self::Params, cx: &mut H::Cx<'_>) -> Assembled;
+    fn assemble<H: Host>(
+        params: <Self::Count as ParamsOf<Self>>::Params,
+        cx: &mut H::Cx<'_>,
+    ) -> Assembled;
 }
 
 /// That a body has been gone through to its end: no early `return` can leave a dataflow half wired.
 #[derive(Debug)]
 pub struct Assembled;
 
-/// The parameters of a dataflow: `(A, (B, ()))`.
-#[diagnostic::on_unimplemented(
-    message = "a parameter of this dataflow cannot be handed to every worker",
-    label = "dataflow parameters must be `Clone + Send + 'static`"
-)]
-pub trait Params: Clone + Send + 'static {}
-impl Params for () {}
-impl<A: Param, B: Params> Params for (A, B) {}
+/// Parameter `N` of a dataflow.
+///
+/// The bound stands here and nowhere else: code that uses the parameters goes through this trait, where the bound is
+/// known to hold. So a parameter that cannot be handed to every worker is reported once, at its type.
+pub trait ParamAt<const N: usize> {
+    /// The parameter's type.
+    type Type: Param;
+}
+
+/// A clone of a parameter, where it is mentioned.
+pub fn given<B: ParamAt<N>, const N: usize>(param: &B::Type) -> B::Type {
+    param.clone()
+}
+
+/// A number of parameters.
+#[derive(Debug)]
+pub struct Count<const N: usize>;
+
+/// The parameters of `B`, as a tuple.
+pub trait ParamsOf<B> {
+    /// The tuple.
+    type Params: Clone + Send + 'static;
+}
+
+macro_rules! params_of {
+    ($($count:literal: $($n:literal)*;)*) => {$(
+        impl<B> ParamsOf<B> for Count<$count>
+        where
+            $(B: ParamAt<$n>,)*
+        {
+            type Params = ($(<B as ParamAt<$n>>::Type,)*);
+        }
+    )*};
+}
+params_of! {
+    0: ;
+    1: 0;
+    2: 0 1;
+    3: 0 1 2;
+    4: 0 1 2 3;
+    5: 0 1 2 3 4;
+    6: 0 1 2 3 4 5;
+    7: 0 1 2 3 4 5 6;
+    8: 0 1 2 3 4 5 6 7;
+    9: 0 1 2 3 4 5 6 7 8;
+    10: 0 1 2 3 4 5 6 7 8 9;
+    11: 0 1 2 3 4 5 6 7 8 9 10;
+    12: 0 1 2 3 4 5 6 7 8 9 10 11;
+}
 
 /// A whole dataflow with its parameters.
-pub struct FlowOf<B: FlowBody>(pub B::Params);
+pub struct FlowOf<B: FlowBody>(pub <B::Count as ParamsOf<B>>::Params);
 
 impl<B: FlowBody> Clone for FlowOf<B> {
     fn clone(&self) -> Self {
@@ -130,14 +172,76 @@ impl<B: FlowBody> FlowPlan for FlowOf<B> {
     note = "put `#[derive(Outputs)]` on the definition of `{Self}`, with streams as fields"
 )]
 pub trait Outputs: Sized {
-    /// The tokens.
-    fn tokens() -> Self;
+    /// A struct with the same names, of [`Way`]s.
+    type Ways;
+    /// The streams.
+    fn streams() -> Self;
+    /// The ways.
+    fn ways() -> Self::Ways;
 }
 
 /// The stream at a place of an [`Outputs`] struct, in the alphabetical order of its fields.
 pub trait OutputAt<const N: usize> {
     /// The stream.
     type Token: Token;
+}
+
+/// One of several streams that are bound by name. `M` is a type of that name.
+pub struct Way<S, M> {
+    /// The stream.
+    pub stream: S,
+    mark: PhantomData<fn() -> M>,
+}
+
+impl<S: Token, M> Way<S, M> {
+    /// The way of this name.
+    pub fn token() -> Self {
+        Way { stream: S::token(), mark: PhantomData }
+    }
+}
+
+impl<S: Copy, M> Clone for Way<S, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<S: Copy, M> Copy for Way<S, M> {}
+
+impl<S, M> fmt::Debug for Way<S, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Way")
+    }
+}
+
+/// In the place of a name that has been bound.
+#[derive(Debug)]
+pub struct Bound;
+
+/// Is implemented by [`Bound`] only: a name that takes its place has been left out.
+#[diagnostic::on_unimplemented(
+    message = "the stream `{Self}` is left out",
+    label = "every stream must be bound: add `{Self}`",
+    note = "a stream of no interest is dropped visibly, with `discard({Self}, \"why\")`"
+)]
+pub trait IsBound<P> {
+    /// `P`
+    type Passed;
+}
+impl<P> IsBound<P> for Bound {
+    type Passed = P;
+}
+
+/// The names that are not bound yet, with `M` among them.
+pub trait Binds<M> {
+    /// The others.
+    type Rest;
+    /// Takes the name out.
+    fn bind(self) -> Self::Rest;
+}
+
+/// Takes the name of a way out of those that are not bound yet.
+pub fn bind<R: Binds<M>, S, M>(rest: R, _: &Way<S, M>) -> R::Rest {
+    rest.bind()
 }
 
 /// The consumer of a step that was not wired because of an error. It has no values: it only lets an expansion that
@@ -157,15 +261,31 @@ impl<S: Token> Consumer<S> for Unwired {
     }
 }
 
-/// What a name must be to be wired and that is not bound by a step of the dataflow: nothing is. The expansion of a
-/// dataflow asks this of a name that it does not know, so that a step which is not wired never compiles, not even
-/// where rustc knows the name.
+/// The plan of an operator that has an error. Like [`Unwired`], it only keeps the error from being followed by others.
+#[derive(Debug)]
+pub enum UnwiredPlan {}
+
+impl<H: Host, U: Token, D> Plan1<H, U, D> for UnwiredPlan {
+    fn assemble(self, _: &mut H::Cx<'_>, _: StepId, _: D) -> (impl Consumer<U> + use<H, U, D>,) {
+        let never: (Unwired,) = match self {};
+        never
+    }
+}
+
+/// What a name must be to be wired, and is not unless a step of the dataflow binds it: nothing implements this. The
+/// expansion of a dataflow asks it of a name that it does not know, so that a step which is not wired never compiles, not
+/// even where rustc knows the name.
 #[diagnostic::on_unimplemented(
     message = "this name is not bound by a step of this dataflow",
     label = "not a stream of this dataflow",
     note = "streams are bound by `let name = step(..);` or are parameters of type `Stream`, `Keyed` or `Broadcast`; write an ordinary call in braces: `let n = {{ f(x) }};`"
 )]
-pub trait BoundByStep {}
+pub trait BoundByStep {
+    /// What the step is then wired with.
+    type Stream;
+}
 
 /// Refuses a name that is not bound by a step.
-pub fn bound_by_step<T: BoundByStep>(_: &T) {}
+pub fn bound_by_step<T: BoundByStep<Stream = S>, S>(_: &T) -> S {
+    unreachable!("nothing is `BoundByStep`")
+}

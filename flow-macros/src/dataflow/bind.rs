@@ -1,7 +1,7 @@
 //! The names that a step's outputs are bound to.
 
 use proc_macro2::Ident;
-use syn::{Member, Pat};
+use syn::{Member, Pat, Path};
 
 use super::{Outputs, StreamIx};
 use crate::diag::{Errors, with_help};
@@ -10,11 +10,10 @@ use crate::diag::{Errors, with_help};
 pub(super) enum Binding {
     One(Ident),
     Tuple(Vec<Ident>),
-    /// Field and name. `branch` says that the path is an enum's.
-    Struct {
-        pattern: Box<Pat>,
+    /// Field and name.
+    Named {
+        path: Path,
         fields: Vec<(Ident, Ident)>,
-        branch: bool,
     },
 }
 
@@ -43,11 +42,7 @@ pub(super) fn binding(pat: &Pat, branch: bool, errors: &mut Errors) -> Option<Bi
             } else if fields.is_empty() && errors.is_empty() {
                 errors.at(pat, "no stream is bound");
             }
-            errors.is_empty().then(|| Binding::Struct {
-                pattern: Box::new(pat.clone()),
-                fields,
-                branch,
-            })
+            errors.is_empty().then(|| Binding::Named { path: pattern.path.clone(), fields })
         }
         _ if branch => {
             errors.at(
@@ -100,7 +95,7 @@ impl Binding {
         match self {
             Binding::One(name) => name,
             Binding::Tuple(names) => &names[0],
-            Binding::Struct { fields, .. } => &fields[0].1,
+            Binding::Named { fields, .. } => &fields[0].1,
         }
     }
 
@@ -111,18 +106,14 @@ impl Binding {
             Binding::Tuple(names) => {
                 Outputs::Tuple(names.iter().enumerate().map(|(n, name)| stream(name, n)).collect())
             }
-            Binding::Struct { pattern, fields, branch } => {
+            Binding::Named { path, fields } => {
                 let mut sorted = fields.clone();
                 sorted.sort_by_key(|(field, _)| field.to_string());
-                let fields = sorted
-                    .iter()
-                    .enumerate()
-                    .map(|(n, (field, name))| (field.clone(), stream(name, n)))
-                    .collect();
-                match branch {
-                    true => Outputs::Branch { pattern: pattern.clone(), fields },
-                    false => Outputs::Struct { pattern: pattern.clone(), fields },
-                }
+                let streams = sorted.into_iter().enumerate().map(|(n, (field, name))| {
+                    let ix = stream(&name, n);
+                    (field, ix)
+                });
+                Outputs::Named { path: path.clone(), fields: streams.collect() }
             }
         }
     }

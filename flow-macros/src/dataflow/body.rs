@@ -122,7 +122,7 @@ impl Reader<'_> {
         }
         match (returned, &signature.output) {
             (Some(returned), _) => returned,
-            (None, Output::Nothing) => Returned::Nothing,
+            (None, Output::Nothing | Output::Error) => Returned::Nothing,
             (None, _) => {
                 let mut errors = Errors::default();
                 errors.at(
@@ -264,6 +264,10 @@ impl Reader<'_> {
 
     /// The last expression: what is returned.
     fn returned(&mut self, expr: &Expr, output: &Output) -> Returned {
+        if let Output::Error = output {
+            self.mention(expr);
+            return Returned::Nothing;
+        }
         let mut errors = Errors::default();
         let returned = self.read_returned(expr, output, &mut errors);
         if !errors.is_empty() {

@@ -102,9 +102,9 @@ fn unwired(flow: &Flow) -> TokenStream {
     }
 }
 
-/// `(a, (b, ()))`
-fn nested(parts: &[TokenStream]) -> TokenStream {
-    parts.iter().rev().fold(quote!(()), |rest, part| quote!((#part, #rest)))
+/// The type that stands for the parameters of a flow.
+pub(super) fn params_name(flow: &Flow) -> Ident {
+    format_ident!("__{}_params", flow.function.sig.ident.unraw(), span = Span::call_site())
 }
 
 impl Parts<'_> {
@@ -162,44 +162,57 @@ impl Parts<'_> {
         quote!(#plan { #(#names,)* __types: ::core::marker::PhantomData })
     }
 
-    /// A whole dataflow: a type that stands for the body, of which the runtime makes a plan.
-    fn whole(&self) -> Vec<TokenStream> {
-        let Parts { private, name, vis, plan, generic_list, where_clause, body, .. } = self;
-        let stored = self.stored();
+    /// The parameters, each with the bound on it: what mentions them goes through this.
+    fn params(&self) -> Vec<TokenStream> {
+        let Parts { flow, generic_list, where_clause, .. } = self;
         let (generics, phantom) = (self.bare_generics(), self.phantom());
         let impl_generics = self.with_generics(&[]);
-        let types =
-            nested(&stored.iter().map(|param| param.ty.to_token_stream()).collect::<Vec<_>>());
-        let names =
-            nested(&stored.iter().map(|param| param.name.to_token_stream()).collect::<Vec<_>>());
+        let marker = params_name(flow);
+        let mut items = vec![quote!(struct #marker #generics(#phantom);)];
+        for (n, param) in flow.signature.of_kind(ParamKind::Config).enumerate() {
+            let (ty, n) = (&param.ty, Index::from(n));
+            let private = flow.paths.private_at(ty.span());
+            let assoc = quote_spanned!(ty.span()=> type Type = #ty;);
+            items.push(quote! {
+                impl #impl_generics #private::ParamAt<#n> for #marker #generic_list #where_clause {
+                    #assoc
+                }
+            });
+        }
+        items
+    }
+
+    /// A whole dataflow: the type that stands for its parameters has the body, of which the runtime makes a plan.
+    fn whole(&self) -> Vec<TokenStream> {
+        let Parts { private, name, generic_list, where_clause, body, flow, .. } = self;
+        let stored = self.stored();
+        let impl_generics = self.with_generics(&[]);
+        let names: Vec<&Ident> = stored.iter().map(|param| &param.name).collect();
         let params = stored.iter().map(|Param { name, ty, .. }| quote!(#name: #ty));
-        vec![
-            quote! {
-                #[doc(hidden)]
-                #vis struct #plan #generics(#phantom);
-            },
-            quote! {
-                impl #impl_generics #plan #generic_list #where_clause {
-                    fn __new(#(#params),*) -> #private::FlowOf<Self> {
-                        #private::FlowOf(#names)
-                    }
+        let (marker, count) = (params_name(flow), Index::from(stored.len()));
+        let mut items = self.params();
+        items.push(quote! {
+            impl #impl_generics #marker #generic_list #where_clause {
+                fn __new(#(#params),*) -> #private::FlowOf<Self> {
+                    #private::FlowOf((#(#names,)*))
                 }
-            },
-            quote! {
-                impl #impl_generics #private::FlowBody for #plan #generic_list #where_clause {
-                    type Params = #types;
-                    const GRAPH: #private::Graph = <#name>::GRAPH;
-                    #[allow(unreachable_code)]
-                    fn assemble<__H: #private::Host>(
-                        #names: Self::Params,
-                        __cx: &mut __H::Cx<'_>,
-                    ) -> #private::Assembled {
-                        let __id = #private::StepId::root();
-                        #body
-                    }
+            }
+        });
+        items.push(quote! {
+            impl #impl_generics #private::FlowBody for #marker #generic_list #where_clause {
+                type Count = #private::Count<#count>;
+                const GRAPH: #private::Graph = <#name>::GRAPH;
+                #[allow(unreachable_code)]
+                fn assemble<__H: #private::Host>(
+                    (#(#names,)*): <Self::Count as #private::ParamsOf<Self>>::Params,
+                    __cx: &mut __H::Cx<'_>,
+                ) -> #private::Assembled {
+                    let __id = #private::StepId::root();
+                    #body
                 }
-            },
-        ]
+            }
+        });
+        items
     }
 
     /// A sub-flow without inputs.
@@ -212,7 +225,8 @@ impl Parts<'_> {
             // An error says so.
             _ => quote!(#private::Stream<()>),
         };
-        vec![
+        let mut items = self.params();
+        items.extend([
             holder,
             quote! {
                 impl #impl_generics #private::FeedPlan for #plan #generic_list #where_clause {
@@ -229,7 +243,8 @@ impl Parts<'_> {
                     }
                 }
             },
-        ]
+        ]);
+        items
     }
 
     /// The stream types of a sub-flow's outputs, in the order of its plan's consumers.
@@ -270,7 +285,8 @@ impl Parts<'_> {
             true => quote!(),
             false => quote!(-> (#(#entries,)*)),
         };
-        vec![
+        let mut items = self.params();
+        items.extend([
             holder,
             quote! {
                 impl #impl_generics #private::#plan_trait<__H, #(#inputs,)* (#(#downs,)*)>
@@ -289,7 +305,8 @@ impl Parts<'_> {
                     }
                 }
             },
-        ]
+        ]);
+        items
     }
 
     /// What makes a sub-flow a step.
@@ -300,13 +317,8 @@ impl Parts<'_> {
         // reported once.
         let (mut wire_generics, mut wire_params) = (self.generics.clone(), Vec::new());
         let (mut check_generics, mut check_params) = (Vec::new(), Vec::new());
-        let mut asserts = Vec::new();
         for (n, Param { name, ty, kind }) in flow.signature.params.iter().enumerate() {
             let given = format_ident!("__U{}", n);
-            if *kind == ParamKind::Config {
-                let private = flow.paths.private_at(ty.span());
-                asserts.push(quote_spanned!(ty.span()=> #private::assert_param::<#ty>();));
-            }
             match kind {
                 ParamKind::Stream if !mentions(ty, &own) => {
                     wire_generics.push(quote!(#given: #private::Token));
@@ -324,7 +336,7 @@ impl Parts<'_> {
             }
         }
         let count = self.generics.len();
-        let wired = self.wire(&wire_generics, &wire_params, &asserts, false);
+        let wired = self.wire(&wire_generics, &wire_params, false);
         let (types, types_fn) = self.types(&wire_generics[count..], &wire_params);
         let methods = quote! {
             #[doc(hidden)]
@@ -344,7 +356,6 @@ impl Parts<'_> {
         &self,
         generics: &[TokenStream],
         params: &[TokenStream],
-        asserts: &[TokenStream],
         receiver: bool,
     ) -> TokenStream {
         let Parts { name, vis, plan, generic_list, where_clause, .. } = self;
@@ -359,7 +370,6 @@ impl Parts<'_> {
             #[doc(hidden)]
             #[allow(unused_variables)]
             #vis fn #wire<#(#generics),*>(#receiver #(#params),*) -> (#out, #plan #generic_list) #where_clause {
-                #(#asserts)*
                 (#token, #held)
             }
         }
@@ -378,7 +388,7 @@ impl Parts<'_> {
         let given = format_ident!("__{}_types", name.unraw(), span = Span::call_site());
         let (generics, declared, phantom) =
             (self.with_generics(&[]), self.bare_generics(), self.phantom());
-        let wired = self.wire(wire_generics, wire_params, &[], true);
+        let wired = self.wire(wire_generics, wire_params, true);
         let items = vec![
             quote! {
                 #[doc(hidden)]
@@ -403,7 +413,7 @@ impl Parts<'_> {
     fn output_tokens(&self) -> (TokenStream, TokenStream) {
         let private = &self.private;
         match &self.flow.signature.output {
-            Output::Nothing => (quote!(()), quote!(())),
+            Output::Nothing | Output::Error => (quote!(()), quote!(())),
             Output::One(ty) => (ty.to_token_stream(), quote!(<#ty as #private::Token>::token())),
             Output::Tuple(all) => {
                 (quote!((#(#all,)*)), quote!((#(<#all as #private::Token>::token(),)*)))
@@ -411,8 +421,8 @@ impl Parts<'_> {
             Output::Struct(ty) => {
                 let private = self.flow.paths.private_at(ty.span());
                 (
-                    ty.to_token_stream(),
-                    quote_spanned!(ty.span()=> <#ty as #private::Outputs>::tokens()),
+                    quote_spanned!(ty.span()=> <#ty as #private::Outputs>::Ways),
+                    quote_spanned!(ty.span()=> <#ty as #private::Outputs>::ways()),
                 )
             }
         }
@@ -421,7 +431,7 @@ impl Parts<'_> {
     /// The function of the dataflow's name. There is one even where the body has errors, so that its callers and the
     /// editor go on working.
     fn function(&self) -> TokenStream {
-        let Parts { private, name, plan, flow, .. } = self;
+        let Parts { private, name, flow, .. } = self;
         let attrs = flow.function.attrs.iter();
         let vis = &flow.function.vis;
         let mut sig = flow.function.sig.clone();
@@ -432,7 +442,8 @@ impl Parts<'_> {
         let body = match flow.signature.shape() {
             Shape::Whole => {
                 sig.output = syn::parse_quote!(-> #private::Dataflow<impl #private::FlowPlan>);
-                quote!(#private::Dataflow::__new(#plan::__new(#(#names),*)))
+                let marker = params_name(flow);
+                quote!(#private::Dataflow::__new(#marker::__new(#(#names),*)))
             }
             Shape::Feed => {
                 let out = match &flow.signature.output {
@@ -441,27 +452,26 @@ impl Parts<'_> {
                 };
                 sig.output =
                     syn::parse_quote!(-> #private::SourceFlow<impl #private::FeedPlan<Out = #out>>);
-                let asserts = flow
-                    .signature
-                    .of_kind(ParamKind::Config)
-                    .filter(|_| self.generics.is_empty())
-                    .map(|param| {
-                        let ty = &param.ty;
-                        let private = flow.paths.private_at(ty.span());
-                        quote_spanned!(ty.span()=> #private::assert_param::<#ty>();)
-                    });
                 let held = self.held();
-                quote!(#(#asserts)* #private::SourceFlow(#held))
+                quote!(#private::SourceFlow(#held))
             }
             // Within a dataflow the type of this name is wired. The function shows the signature, and gives its
             // tokens, which are of no use elsewhere.
-            Shape::Sub => quote! {
-                let (__out, _) = <#name>::__wire(#(#names),*);
-                __out
+            Shape::Sub if flow.poisoned => {
+                quote!(::core::unreachable!("a dataflow with an error does not compile"))
+            }
+            Shape::Sub => match &flow.signature.output {
+                Output::Struct(ty) => quote!(<#ty as #private::Outputs>::streams()),
+                _ => quote! {
+                    let (__out, _) = <#name>::__wire(#(#names),*);
+                    __out
+                },
             },
         };
         let lints = match flow.signature.shape() {
-            Shape::Sub => quote!(#[allow(dead_code, clippy::all)]),
+            Shape::Sub => {
+                quote!(#[allow(dead_code, unused_variables, unreachable_code, clippy::all)])
+            }
             _ => quote!(),
         };
         quote! {

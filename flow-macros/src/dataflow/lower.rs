@@ -3,14 +3,14 @@
 //! `let words = split(lines);` becomes `<split>::__check(lines); let (words, __plan1) = <split>::__wire(lines);`. All type
 //! errors appear here. Phase 2 uses the tokens `__tokN` and the plans `__planN` that this leaves behind.
 
-use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Group, Ident, Literal, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Expr, PathArguments, Stmt, Token};
 
 use super::scope::{self, Place, Visitor, words};
 use super::signature::ParamKind;
-use super::{Arg, Flow, Outputs, Part, Step, StreamIx};
+use super::{Arg, Flow, Outputs, Part, Step, StreamIx, last};
 
 /// The token of a stream, out of reach of the user's names.
 pub(super) fn token_name(ix: StreamIx) -> Ident {
@@ -24,8 +24,7 @@ pub(super) fn plan_name(node: usize) -> Ident {
 
 /// Phase 1 of a flow.
 pub(super) fn lower(flow: &Flow) -> TokenStream {
-    let params: Vec<Ident> =
-        flow.signature.of_kind(ParamKind::Config).map(|param| param.name.clone()).collect();
+    let params = Params::of(flow);
     let mut code = inputs(flow);
     let mut node = 0;
     for part in &flow.body {
@@ -65,40 +64,35 @@ fn inputs(flow: &Flow) -> TokenStream {
     code
 }
 
-fn lower_step(flow: &Flow, step: &Step, node: usize, params: &[Ident]) -> TokenStream {
+fn lower_step(flow: &Flow, step: &Step, node: usize, params: &Params) -> TokenStream {
     let span = step.callee().span();
     let (plan, path) = (plan_name(node), path_of(step));
     let mut code = TokenStream::new();
 
     // The check of the inputs is a call of its own: what it says is said once.
     let streams: Vec<&Ident> = step.inputs().map(|(_, at)| at).collect();
-    let count = if step.callee() == "merge" { streams.len().to_string() } else { String::new() };
-    let unknown = step.args.iter().find_map(|arg| match arg {
-        Arg::Unknown(name) => Some(name),
-        _ => None,
-    });
-    if !streams.is_empty() && unknown.is_none() {
-        let check = method("__check", &count, span);
+    let unknown = step.args.iter().any(|arg| matches!(arg, Arg::Unknown(_)));
+    let mut checks = Vec::new();
+    if !streams.is_empty() && !unknown {
+        let check = method(step, "__check", streams.len());
         let arguments = parenthesised(step, quote!(#(#streams),*));
         let called = quote_spanned!(span=> <#path>::#check);
-        code.extend(quote!(#[cfg(not(rust_analyzer))] #called #arguments;));
-    }
-    if let Some(name) = unknown {
-        let private = flow.paths.private_at(name.span());
-        code.extend(quote_spanned!(name.span()=> #private::bound_by_step(&#name);));
+        let answer = format_ident!("__checked{}", node);
+        code.extend(quote!(#[cfg(not(rust_analyzer))] let #answer = #called #arguments;));
+        checks.push(answer);
     }
 
-    let arguments: Vec<TokenStream> = step.args.iter().map(|arg| argument(arg, params)).collect();
+    let arguments: Vec<TokenStream> =
+        step.args.iter().map(|arg| argument(flow, arg, params)).collect();
     let arguments = parenthesised(step, quote!(#(#arguments),*));
-    let count = if step.callee() == "merge" { step.args.len().to_string() } else { count };
-    let wire = method("__wire", &count, span);
+    let wire = method(step, "__wire", step.args.len());
     let called = match turbofish(step) {
         Some(types) => quote_spanned!(span=> <#path>::__types::#types().#wire),
         None => quote_spanned!(span=> <#path>::#wire),
     };
     let let_token = step.let_token.unwrap_or_default();
     let ty = step.ty.as_ref().map(|ty| quote!(: (#ty, _)));
-    let streams_name = format_ident!("__streams{}", node);
+    let ways = format_ident!("__ways{}", node);
     let pattern = match &step.outputs {
         Outputs::None => quote!(()),
         Outputs::One(ix) => flow.streams[*ix].name.to_token_stream(),
@@ -106,24 +100,34 @@ fn lower_step(flow: &Flow, step: &Step, node: usize, params: &[Ident]) -> TokenS
             let names = all.iter().map(|ix| &flow.streams[*ix].name);
             quote!((#(#names),*))
         }
-        Outputs::Struct { pattern, .. } => pattern.to_token_stream(),
-        Outputs::Branch { .. } => streams_name.to_token_stream(),
+        Outputs::Named { .. } => ways.to_token_stream(),
     };
     code.extend(quote!(#let_token (#pattern, #plan) #ty = #called #arguments;));
-    if let Outputs::Branch { pattern, fields } = &step.outputs {
-        code.extend(variants(flow, &streams_name, pattern, fields));
+    if let Outputs::Named { path, fields } = &step.outputs {
+        let answer = format_ident!("__bound{}", node);
+        code.extend(by_name(flow, &ways, path, fields, &answer));
+        checks.push(answer);
     }
-
-    // What must hold for the output is said at the input that the user wrote.
     if let Outputs::One(ix) = &step.outputs
         && !flow.streams[*ix].broadcast
     {
         let name = &flow.streams[*ix].name;
+        let private = flow.paths.private_at(name.span());
+        let answer = format_ident!("__one{}", node);
+        code.extend(quote_spanned!(name.span()=> #[cfg(not(rust_analyzer))] let #answer = #private::one_stream(&#name);));
+        checks.push(answer);
+        // What must hold for the output is said at the input that the user wrote.
         let post = Ident::new("__post", span);
         let at = step.call.args.first().map_or(span, Spanned::span);
         let output = respan(quote!((#name)), at);
         let called = quote_spanned!(span=> <#path>::#post);
-        code.extend(quote!(#[cfg(not(rust_analyzer))] #called #output;));
+        let answer = format_ident!("__posted{}", node);
+        code.extend(quote!(#[cfg(not(rust_analyzer))] let #answer = #called #output;));
+        checks.push(answer);
+    }
+    let private = flow.paths.private();
+    for check in checks {
+        code.extend(quote!(#[cfg(not(rust_analyzer))] let #plan = #private::when(#check, #plan);));
     }
     for ix in step.outputs.streams() {
         if !flow.streams[ix].broadcast {
@@ -134,30 +138,40 @@ fn lower_step(flow: &Flow, step: &Step, node: usize, params: &[Ident]) -> TokenS
     code
 }
 
-/// Takes the streams of a `branch` out of their struct, and sees to it that none was left.
-fn variants(
+/// Binds several streams by name, and sees to it that none is left out.
+fn by_name(
     flow: &Flow,
-    streams: &Ident,
-    pattern: &syn::Pat,
+    ways: &Ident,
+    path: &syn::Path,
     fields: &[(Ident, StreamIx)],
+    answer: &Ident,
 ) -> TokenStream {
-    let mut code = TokenStream::new();
+    let private = flow.paths.private();
+    let span = last(path).span();
+    // The path says nothing that rustc does not know; mentioned like this, its import is a used one.
+    let mut code = quote! {
+        #[allow(unused_imports)]
+        use #path as _;
+        let __rest = #ways.__rest;
+    };
     for (field, ix) in fields {
         let name = &flow.streams[*ix].name;
-        let field_at = field.span();
-        code.extend(quote_spanned!(field_at=> let #name = #streams.#field;));
+        let way = quote_spanned!(field.span()=> #ways.#field);
+        code.extend(quote! {
+            let #name = #way;
+            let __rest = #private::bind(__rest, &#name);
+            let #name = #name.stream;
+        });
     }
-    let span = pattern.span();
-    let names = fields.iter().map(|(_, ix)| &flow.streams[*ix].name);
-    let names = respan(quote!((#(#names),*)), span);
-    let all = Ident::new("__all_variants", span);
-    code.extend(quote_spanned!(span=> #streams.#all #names;));
+    let all_bound = Ident::new("__all_bound", span);
+    code.extend(quote!(let #answer = __rest.#all_bound();));
     code
 }
 
-/// `__check`, or `__check3` for `merge`.
-fn method(name: &str, count: &str, span: Span) -> Ident {
-    Ident::new(&format!("{name}{count}"), span)
+/// `__check`, or `__check3` for a `merge` of three.
+fn method(step: &Step, name: &str, count: usize) -> Ident {
+    let count = if step.callee() == "merge" { count.to_string() } else { String::new() };
+    Ident::new(&format!("{name}{count}"), step.callee().span())
 }
 
 /// The path of the operator without its turbofish.
@@ -205,9 +219,14 @@ fn respan(tokens: TokenStream, at: Span) -> TokenStream {
         .collect()
 }
 
-fn argument(arg: &Arg, params: &[Ident]) -> TokenStream {
+fn argument(flow: &Flow, arg: &Arg, params: &Params) -> TokenStream {
     match arg {
-        Arg::Stream(_, name) | Arg::Unknown(name) => name.to_token_stream(),
+        Arg::Stream(_, name) => name.to_token_stream(),
+        // Refused, even where rustc knows the name: the step would not be wired.
+        Arg::Unknown(name) => {
+            let private = flow.paths.private_at(name.span());
+            quote_spanned!(name.span()=> #private::bound_by_step(&#name))
+        }
         Arg::Broadcast(_, name) => {
             quote_spanned!(name.span()=> ::core::clone::Clone::clone(&#name))
         }
@@ -219,8 +238,39 @@ fn argument(arg: &Arg, params: &[Ident]) -> TokenStream {
     }
 }
 
-fn clone_in_statement(stmt: &mut Stmt, params: &[Ident]) {
+fn clone_in_statement(stmt: &mut Stmt, params: &Params) {
     scope::walk_stmt(stmt, &mut Clones { params, in_step: false });
+}
+
+/// The parameters that are configuration, and how each is cloned.
+struct Params {
+    names: Vec<Ident>,
+    /// The runtime's function, for the type that stands for the parameters: it knows that they can be cloned.
+    given: TokenStream,
+    marker: TokenStream,
+}
+
+impl Params {
+    fn of(flow: &Flow) -> Params {
+        let private = flow.paths.private();
+        let (marker, list) = (super::emit::params_name(flow), flow.signature.generic_list());
+        Params {
+            names: flow
+                .signature
+                .of_kind(ParamKind::Config)
+                .map(|param| param.name.clone())
+                .collect(),
+            given: quote!(#private::given),
+            marker: quote!(#marker #list),
+        }
+    }
+
+    /// A clone of a parameter.
+    fn clone_of(&self, name: &Ident) -> Option<TokenStream> {
+        let n = self.names.iter().position(|param| param == name)?;
+        let (given, marker, n) = (&self.given, &self.marker, Literal::usize_unsuffixed(n));
+        Some(quote!(#given::<#marker, #n>(&#name)))
+    }
 }
 
 /// Clones the dataflow's parameters wherever they are mentioned, so that each may be mentioned many times.
@@ -228,29 +278,30 @@ fn clone_in_statement(stmt: &mut Stmt, params: &[Ident]) {
 /// In a step's argument that is every mention; a closure there takes clones of its own and gets `move`. In ordinary Rust
 /// only a parameter that would be moved is cloned: ordinary Rust stays as it is otherwise.
 struct Clones<'a> {
-    params: &'a [Ident],
+    params: &'a Params,
     in_step: bool,
 }
 
 impl Clones<'_> {
-    fn own(&self, found: &[Ident]) -> Vec<&Ident> {
-        self.params.iter().filter(|param| found.contains(param)).collect()
-    }
-
-    /// `{ let a = a.clone(); expr }`
-    fn around(&self, expr: &Expr, found: &[Ident]) -> Option<Expr> {
-        let own = self.own(found);
-        if own.is_empty() {
+    /// `{ let a = a.clone(); expr }`, for the parameters among the words.
+    fn around(&self, expr: &Expr, words: &[Ident]) -> Option<Expr> {
+        let mut own: Vec<&Ident> =
+            words.iter().filter(|word| self.params.names.contains(word)).collect();
+        own.sort();
+        own.dedup();
+        let clones: Vec<TokenStream> =
+            own.iter().filter_map(|name| self.params.clone_of(name)).collect();
+        if clones.is_empty() {
             return None;
         }
-        Some(syn::parse_quote!({
+        // A word may be no mention of the parameter at all.
+        Some(Expr::Verbatim(quote!({
             #(
-                // A word of a macro call may be no mention of the parameter at all.
-                #[allow(unused_variables, clippy::redundant_clone)]
-                let #own = ::core::clone::Clone::clone(&#own);
+                #[allow(unused_variables)]
+                let #own = #clones;
             )*
             #expr
-        }))
+        })))
     }
 }
 
@@ -261,8 +312,7 @@ impl Visitor for Clones<'_> {
             Place::Looked => self.in_step,
             Place::Borrowed | Place::Assigned => false,
         };
-        if moves && self.params.contains(name) {
-            let clone = quote_spanned!(name.span()=> ::core::clone::Clone::clone(&#name));
+        if let (true, Some(clone)) = (moves, self.params.clone_of(name)) {
             *expr = Expr::Verbatim(clone);
         }
     }

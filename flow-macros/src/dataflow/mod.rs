@@ -21,7 +21,7 @@ mod step;
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
-use syn::{Expr, ExprCall, ItemFn, Pat, Path, Stmt, Token, Type};
+use syn::{Expr, ExprCall, ItemFn, Path, Stmt, Token, Type};
 
 use crate::diag::{Errors, with_help};
 use crate::paths::{Paths, arguments};
@@ -105,13 +105,8 @@ enum Outputs {
     /// `let (a, b) = ..`
     Tuple(Vec<StreamIx>),
     /// `let Sides { buys, sells } = ..`, alphabetically by field.
-    Struct {
-        pattern: Box<Pat>,
-        fields: Vec<(Ident, StreamIx)>,
-    },
-    /// The same of `branch(..)`, where the path of the pattern is the enum's.
-    Branch {
-        pattern: Box<Pat>,
+    Named {
+        path: Path,
         fields: Vec<(Ident, StreamIx)>,
     },
 }
@@ -123,9 +118,7 @@ impl Outputs {
             Outputs::None => Vec::new(),
             Outputs::One(ix) => vec![*ix],
             Outputs::Tuple(all) => all.clone(),
-            Outputs::Struct { fields, .. } | Outputs::Branch { fields, .. } => {
-                fields.iter().map(|(_, ix)| *ix).collect()
-            }
+            Outputs::Named { fields, .. } => fields.iter().map(|(_, ix)| *ix).collect(),
         }
     }
 }

@@ -41,6 +41,8 @@ pub(super) enum ParamKind {
 /// The return type.
 pub(super) enum Output {
     Nothing,
+    /// Something that is reported.
+    Error,
     One(Type),
     Tuple(Vec<Type>),
     Struct(Type),
@@ -113,7 +115,7 @@ impl Output {
     /// The types of the streams that are returned, in the order of the outputs; for a struct only its fields know.
     pub(super) fn types(&self) -> Vec<Type> {
         match self {
-            Output::Nothing | Output::Struct(_) => Vec::new(),
+            Output::Nothing | Output::Error | Output::Struct(_) => Vec::new(),
             Output::One(ty) => vec![ty.clone()],
             Output::Tuple(all) => all.clone(),
         }
@@ -257,7 +259,7 @@ fn output(output: &ReturnType, errors: &mut Errors) -> Output {
             (ParamKind::Stream, _) => Output::One(ty.clone()),
             (ParamKind::Broadcast, _) => {
                 errors.at(ty, broadcast_returned(ty));
-                Output::Nothing
+                Output::Error
             }
             (ParamKind::Config, Type::Path(_)) => Output::Struct(ty.clone()),
             _ => {
@@ -268,7 +270,7 @@ fn output(output: &ReturnType, errors: &mut Errors) -> Output {
                         "return `Stream<..>`, `Keyed<..>`, a tuple of them, or a struct with `#[derive(Outputs)]`",
                     ),
                 );
-                Output::Nothing
+                Output::Error
             }
         },
     }

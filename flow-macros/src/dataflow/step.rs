@@ -8,6 +8,7 @@ use super::scope::{self, bare};
 use super::signature::{ParamKind, STREAMS_MAX, kind_of};
 use super::{Arg, Outputs, Part, Step, last};
 use crate::diag::{Errors, with_help};
+use crate::text::written;
 
 /// Built-in steps that end a stream.
 const ENDS: [&str; 3] = ["sink", "discard", "fail"];
@@ -41,7 +42,7 @@ impl Reader<'_> {
                     Some(stream) => {
                         format!("the stream comes first: write `{callee}({stream}, ..)`")
                     }
-                    None => format!("write an ordinary call in braces: `{{ {callee}({first}) }}`"),
+                    None => format!("write an ordinary call in braces: `{{ {} }}`", written(call)),
                 };
                 let mut errors = Errors::default();
                 errors.at(

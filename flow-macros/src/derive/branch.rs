@@ -108,7 +108,6 @@ fn snake_case(name: &Ident) -> Ident {
 fn emit(input: &DeriveInput, ways: &[Way<'_>], paths: &Paths) -> TokenStream {
     let (private, name) = (paths.private(), &input.ident);
     let call_site = |text: String| Ident::new(&text, Span::call_site());
-    let streams = call_site(format!("__{}Streams", name.unraw()));
     let plan = call_site(format!("__{}Plan", name.unraw()));
 
     let mut generics = input.generics.clone();
@@ -131,6 +130,7 @@ fn emit(input: &DeriveInput, ways: &[Way<'_>], paths: &Paths) -> TokenStream {
         .collect();
 
     let names: Vec<&Ident> = ways.iter().map(|way| &way.name).collect();
+    let super::Ways { name: way_name, items: way_items } = super::ways(name, &names, &private);
     let items: Vec<&TokenStream> = ways.iter().map(|way| &way.item).collect();
     let count = ways.len();
     let types: Vec<Ident> = (0..count).map(|n| format_ident!("__D{}", n)).collect();
@@ -158,21 +158,14 @@ fn emit(input: &DeriveInput, ways: &[Way<'_>], paths: &Paths) -> TokenStream {
         #(#cfgs)*
         #allows
         const _: () = {
-            pub struct #streams<#(#types),*> {
-                #(pub #names: #types,)*
-            }
-            impl<#(#types),*> #streams<#(#types),*> {
-                pub fn __all_variants(self, #(#names: #types),*) {
-                    let _ = (#(#names,)*);
-                }
-            }
+            #way_items
             pub struct #plan<__U>(::core::marker::PhantomData<fn(__U)>);
             #[automatically_derived]
             impl #impl_generics #private::Branch for #name #args #clause {
-                type Streams<#token> = #streams<#(<__U as #private::Token>::With<#items>),*>;
+                type Ways<#token> = #way_name<#(<__U as #private::Token>::With<#items>),*>;
                 type Plan<#token> = #plan<__U>;
-                fn streams<#token>() -> Self::Streams<__U> {
-                    #streams { #(#names: #private::Token::token(),)* }
+                fn ways<#token>() -> Self::Ways<__U> {
+                    #way_name::__new()
                 }
                 fn plan<#token>() -> #plan<__U> {
                     #plan(::core::marker::PhantomData)

@@ -1,8 +1,8 @@
 //! `#[derive(Outputs)]`: a struct of streams that a sub-flow returns.
 
-use proc_macro2::{Literal, TokenStream};
+use proc_macro2::{Ident, Literal, TokenStream};
 use quote::quote;
-use syn::{Data, DeriveInput, Fields, parse_quote};
+use syn::{Data, DeriveInput, Fields, Type, parse_quote};
 
 use crate::dataflow::is_stream;
 use crate::diag::{Errors, with_help};
@@ -58,8 +58,9 @@ pub(crate) fn expand(item: TokenStream) -> TokenStream {
     }
     let (impl_generics, args, clause) = generics.split_for_impl();
     let (name, allows, cfgs) = (&input.ident, allows(), cfgs(&input.attrs));
-    let names = fields.iter().map(|field| &field.ident);
-    let types = fields.iter().map(|field| &field.ty);
+    let names: Vec<&Ident> = fields.iter().filter_map(|field| field.ident.as_ref()).collect();
+    let types: Vec<&Type> = fields.iter().map(|field| &field.ty).collect();
+    let super::Ways { name: way_name, items: way_items } = super::ways(name, &names, &private);
     let indices = (0..fields.len()).map(Literal::usize_unsuffixed);
     let repeated =
         fields.iter().map(|_| quote!(#(#cfgs)* #[automatically_derived] impl #impl_generics));
@@ -67,10 +68,15 @@ pub(crate) fn expand(item: TokenStream) -> TokenStream {
         #(#cfgs)*
         #allows
         const _: () = {
+            #way_items
             #[automatically_derived]
             impl #impl_generics #private::Outputs for #name #args #clause {
-                fn tokens() -> Self {
+                type Ways = #way_name<#(#types),*>;
+                fn streams() -> Self {
                     #name { #(#names: #private::Token::token()),* }
+                }
+                fn ways() -> Self::Ways {
+                    #way_name::__new()
                 }
             }
             #(#repeated #private::OutputAt<#indices> for #name #args #clause {

@@ -4,7 +4,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{GenericParam, Index};
+use syn::{GenericParam, Index, Type};
 
 use super::parse::Operator;
 use super::{Kind, Yields};
@@ -26,7 +26,8 @@ struct Parts {
     where_clause: TokenStream,
 }
 
-pub(super) fn emit(operator: &Operator<'_>, paths: &Paths) -> TokenStream {
+/// Emits an operator. One that is not `sound` is typed like any other, but never called: there is an error beside it.
+pub(super) fn emit(operator: &Operator<'_>, paths: &Paths, sound: bool) -> TokenStream {
     let parts = Parts::of(operator, paths);
     let Operator { name, vis, docs, cfgs, .. } = operator;
     let allows = allows();
@@ -34,7 +35,7 @@ pub(super) fn emit(operator: &Operator<'_>, paths: &Paths) -> TokenStream {
     let check = check(operator, paths);
     let wired = wire(operator, &parts, paths, &[]);
     let (types, types_fn) = types(operator, &parts, paths);
-    let implementation = implementation(operator, &parts);
+    let implementation = implementation(operator, &parts, sound);
     quote! {
         #(#docs)*
         #(#cfgs)*
@@ -125,9 +126,11 @@ fn graph_operator(operator: &Operator<'_>, parts: &Parts) -> TokenStream {
 }
 
 /// What the input must be. A generic operator learns its parameters from the stream, so there the check is part of
-/// `__wire`; so it is for a filter, whose plan names what the check finds.
+/// `__wire`.
 enum InputCheck {
     Apart(TokenStream),
+    /// With an answer, on which the plan depends: see `Pass` in the runtime.
+    Answered(TokenStream),
     InWire(TokenStream),
 }
 
@@ -136,7 +139,10 @@ fn input_check(operator: &Operator<'_>, paths: &Paths) -> InputCheck {
     let private = paths.private_at(item.span());
     match &operator.keyed {
         None if by_borrow(operator) => {
-            InputCheck::InWire(quote_spanned!(item.span()=> #private::FeedsRef<#item>))
+            let owned = owned(item);
+            let bound =
+                quote_spanned!(item.span()=> #private::FeedsRef<#item, #owned, Passed = __P>);
+            InputCheck::Answered(bound)
         }
         None if operator.is_generic(item) => {
             InputCheck::InWire(quote_spanned!(item.span()=> #private::Feeds<#item>))
@@ -145,24 +151,45 @@ fn input_check(operator: &Operator<'_>, paths: &Paths) -> InputCheck {
         Some((_, key)) if operator.is_generic(key) => InputCheck::InWire(
             quote_spanned!(item.span()=> #private::FeedsKeyedExactly<#key, #item>),
         ),
-        Some((_, key)) if operator.is_generic(item) => {
-            InputCheck::InWire(quote_spanned!(item.span()=> #private::FeedsKeyed<#key, #item>))
-        }
         Some((_, key)) => {
-            InputCheck::Apart(quote_spanned!(item.span()=> #private::FeedsKeyed<#key, #item>))
+            let owned = quote_spanned!(item.span()=> <#key as ::std::borrow::ToOwned>::Owned);
+            let bound = quote_spanned!(item.span()=> #private::FeedsKeyed<#key, #item, #owned>);
+            match operator.is_generic(item) {
+                true => InputCheck::InWire(bound),
+                false => InputCheck::Apart(bound),
+            }
         }
+    }
+}
+
+/// What a borrowed type is called when it is owned, for the text of an error.
+fn owned(ty: &Type) -> TokenStream {
+    match ty {
+        Type::Slice(slice) => {
+            let element = &slice.elem;
+            quote!(::std::vec::Vec<#element>)
+        }
+        Type::Path(path) if path.path.is_ident("str") => quote!(::std::string::String),
+        Type::Path(path) if path.path.is_ident("Path") => quote!(::std::path::PathBuf),
+        other => other.to_token_stream(),
     }
 }
 
 fn check(operator: &Operator<'_>, paths: &Paths) -> TokenStream {
     let vis = operator.vis;
-    let bound = match input_check(operator, paths) {
-        InputCheck::Apart(bound) => quote!(: #bound),
-        InputCheck::InWire(_) => quote!(),
+    let check = Ident::new("__check", operator.name.span());
+    let rest = match input_check(operator, paths) {
+        InputCheck::Apart(bound) => quote!(<__U: #bound>(_: __U) {}),
+        InputCheck::InWire(_) => quote!(<__U>(_: __U) {}),
+        InputCheck::Answered(bound) => quote! {
+            <__U: #bound, __P: ::core::default::Default>(_: __U) -> __P {
+                ::core::default::Default::default()
+            }
+        },
     };
     quote! {
         #[doc(hidden)]
-        #vis fn __check<__U #bound>(_: __U) {}
+        #vis fn #check #rest
     }
 }
 
@@ -214,7 +241,7 @@ fn wire(
     let wire = Ident::new("__wire", name.span());
 
     let input_bound = match input_check(operator, paths) {
-        InputCheck::Apart(_) => quote!(#private::Token),
+        InputCheck::Apart(_) | InputCheck::Answered(_) => quote!(#private::Token),
         InputCheck::InWire(bound) => quote!(#private::Token + #bound),
     };
     let (mut bounds, where_clause) = match receiver.is_empty() {
@@ -229,11 +256,13 @@ fn wire(
         let (name, ty) = (&config.name, &config.ty);
         slots.push(quote!(#private::ConfigArg::<#ty>::slot(#name)));
         if config.by_ref {
-            let given = format_ident!("__X{}", n);
+            // The slot is a parameter of its own, and no projection: one wrong argument is then one error.
+            let (given, slot) = (format_ident!("__X{}", n), slot_name(n));
             let private = paths.private_at(ty.span());
-            bounds.push(quote_spanned!(ty.span()=> #given: #private::ConfigArg<#ty>));
+            bounds.push(quote_spanned!(ty.span()=> #given: #private::ConfigArg<#ty, Slot = #slot>));
+            bounds.push(quote!(#slot: #private::Slot<#ty>));
             params.push(quote!(#name: #given));
-            slot_types.push(quote!(<#given as #private::ConfigArg<#ty>>::Slot));
+            slot_types.push(slot.to_token_stream());
         } else {
             params.push(quote!(#name: #ty));
             slot_types.push(quote!(#private::Fixed<#ty>));
@@ -254,7 +283,7 @@ fn wire(
             )
         }
         None if by_borrow(operator) => {
-            let found = quote!(<__U as #private::FeedsRef<#item>>::Found);
+            let found = quote!(<__U as #private::Token>::Item);
             (quote!(__U), quote!(#private::FilterPlan<#name, #slot_types, __U, #found>))
         }
         None if operator.kind == Kind::Filter => {
@@ -274,7 +303,7 @@ fn wire(
 }
 
 /// The call, as the trait that the step runs.
-fn implementation(operator: &Operator<'_>, parts: &Parts) -> TokenStream {
+fn implementation(operator: &Operator<'_>, parts: &Parts, sound: bool) -> TokenStream {
     let Operator { name, item: viewed, .. } = operator;
     let Parts { private, item, output, slots, slot_bounds, generics, where_clause } = parts;
     let (guards, config_args) = call_config(operator, private);
@@ -293,9 +322,14 @@ fn implementation(operator: &Operator<'_>, parts: &Parts) -> TokenStream {
             quote!(::core::iter::Iterator::for_each(::core::iter::IntoIterator::into_iter(#call), __emit))
         }
     };
+    let body = |call: TokenStream| match sound {
+        true => quote!(#guards #call),
+        false => quote!(::core::unreachable!("an operator with an error does not compile")),
+    };
     match &operator.keyed {
         Some((state, key)) => {
-            let call = emitted(quote!(#name #turbofish(__state, __key, __item #(, #config_args)*)));
+            let call =
+                body(emitted(quote!(#name #turbofish(__state, __key, __item #(, #config_args)*))));
             // The one place that demands a state: reported here, and not again in every dataflow.
             let held = quote_spanned!(state.span()=> type Held = #state;);
             quote! {
@@ -313,7 +347,6 @@ fn implementation(operator: &Operator<'_>, parts: &Parts) -> TokenStream {
                         __item: #item,
                         __emit: &mut impl ::core::ops::FnMut(#output),
                     ) {
-                        #guards
                         #call
                     }
                 }
@@ -328,20 +361,20 @@ fn implementation(operator: &Operator<'_>, parts: &Parts) -> TokenStream {
                 false => (None, quote!(__item)),
             };
             let bounds = generics.iter().chain(&borrowing).chain(slot_bounds);
+            let call = body(quote!(#name #turbofish(#seen #(, #config_args)*)));
             quote! {
                 impl<#(#bounds),*> #private::FilterFn<#item, #slots> for #name
                 #where_clause
                 {
                     #[inline(always)]
                     fn call(__config: &#slots, __item: &#item) -> bool {
-                        #guards
-                        #name #turbofish(#seen #(, #config_args)*)
+                        #call
                     }
                 }
             }
         }
         None => {
-            let call = emitted(quote!(#name #turbofish(__item #(, #config_args)*)));
+            let call = body(emitted(quote!(#name #turbofish(__item #(, #config_args)*))));
             quote! {
                 impl<#(#generics,)* #(#slot_bounds),*> #private::StepFn<#item, #slots, #output> for #name
                 #where_clause
@@ -349,7 +382,6 @@ fn implementation(operator: &Operator<'_>, parts: &Parts) -> TokenStream {
                     #kind
                     #[inline(always)]
                     fn call(__config: &#slots, __item: #item, __emit: &mut impl ::core::ops::FnMut(#output)) {
-                        #guards
                         #call
                     }
                 }

@@ -6,13 +6,13 @@
 mod emit;
 mod parse;
 
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote};
 use syn::parse::{Parse, ParseStream};
 use syn::{Attribute, Signature, Visibility};
 
 use crate::diag::Errors;
-use crate::paths::{allows, arguments};
+use crate::paths::{Paths, allows, arguments};
 
 /// Which operator attribute it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,23 +122,45 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenS
             return quote!(#item #errors);
         }
     };
-    let operator = parse::parse(kind, &head, &mut errors);
+    let mut wrong = Errors::default();
+    let operator = parse::parse(kind, &head, &mut wrong);
     let wired = match operator {
-        Some(operator) if errors.is_empty() => emit::emit(&operator, &paths),
-        _ => nameable(&head),
+        Some(operator) => emit::emit(&operator, &paths, wrong.is_empty()),
+        None => erroneous(kind, &head, &paths),
     };
+    errors.extend(wrong);
     let errors = errors.into_tokens();
     quote!(#item #wired #errors)
 }
 
-/// The bare type, so that one wrong signature is one error and not also one in every dataflow that names it.
-fn nameable(head: &Head) -> TokenStream {
+/// A type that can be wired: a wrong signature is then one error, and not also one in every dataflow that wires it.
+fn erroneous(kind: Kind, head: &Head, paths: &Paths) -> TokenStream {
     if head.sig.receiver().is_some() {
         // Within an `impl` block there can be no type.
         return TokenStream::new();
     }
-    let (vis, name, allows) = (&head.vis, &head.sig.ident, allows());
-    quote!(#allows #vis enum #name {})
+    let (vis, name, allows, private) = (&head.vis, &head.sig.ident, allows(), paths.private());
+    let before = if kind.is_stateful() { 2 } else { 0 };
+    let config = head.sig.inputs.len().saturating_sub(before + 1);
+    let config: Vec<Ident> = (0..config).map(|n| format_ident!("__A{}", n)).collect();
+    let variant = Ident::new(kind.variant(), Span::call_site());
+    quote! {
+        #allows
+        #vis enum #name {}
+        #allows
+        impl #name {
+            #[doc(hidden)]
+            #vis const OPERATOR: #private::Operator = #private::Operator::of(#private::Kind::#variant);
+            #[doc(hidden)]
+            #vis fn __check<__U>(_: __U) {}
+            #[doc(hidden)]
+            #vis fn __post<__U>(_: __U) {}
+            #[doc(hidden)]
+            #vis fn __wire<__U, #(#config),*>(_: __U, #(_: #config),*) -> (__U, #private::UnwiredPlan) {
+                ::core::unreachable!("an operator with an error does not compile")
+            }
+        }
+    }
 }
 
 #[cfg(test)]

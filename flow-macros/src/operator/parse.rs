@@ -306,6 +306,9 @@ fn output(kind: Kind, sig: &Signature, item: Option<&Type>, errors: &mut Errors)
         Yields::Option => match written_type {
             Some(ty) if hidden.is_none() => match argument_of(ty, "Option") {
                 Some(inner) => Some(Output::Type(outlived(&inner))),
+                None if is_plain(ty) => {
+                    refuse(errors, format!("a `{}` function returns an `Option`", kind.attribute()))
+                }
                 None => Some(Output::Of(outlived(ty), "option")),
             },
             _ => refuse(errors, format!("a `{}` function returns an `Option`", kind.attribute())),
@@ -325,6 +328,16 @@ fn output(kind: Kind, sig: &Signature, item: Option<&Type>, errors: &mut Errors)
             ),
         },
     }
+}
+
+/// A type that is plainly no alias of `Option`: a tuple, a reference, `u64`, `String`, ..
+fn is_plain(ty: &Type) -> bool {
+    let Type::Path(path) = ty else { return true };
+    path.path.segments.last().is_some_and(|last| {
+        let name = last.ident.to_string();
+        name.starts_with(char::is_lowercase)
+            || ["String", "Vec", "Result", "Box"].contains(&name.as_str())
+    })
 }
 
 /// `X` of `Option<X>`.

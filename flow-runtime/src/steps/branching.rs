@@ -10,7 +10,7 @@ use crate::control::Control;
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::graph::{Kind, Operator};
 use crate::host::Host;
-use crate::plan::Plan1;
+use crate::plan::{Binds, Bound, IsBound, Plan1, Way};
 use crate::stream::Token;
 
 /// `let Decision { allow, deny } = branch(judged);`: an enum with `#[derive(Branch)]` into one stream per variant,
@@ -22,12 +22,28 @@ impl branch {
     #[doc(hidden)]
     pub const OPERATOR: Operator = Operator::of(Kind::Branch);
     #[doc(hidden)]
-    pub fn __check<U: Token<Item: Branch>>(_: U) {}
+    pub fn __check<U>(_: U) {}
     #[doc(hidden)]
-    pub fn __wire<U: Token<Item: Branch>>(
-        _: U,
-    ) -> (<U::Item as Branch>::Streams<U>, <U::Item as Branch>::Plan<U>) {
-        (<U::Item as Branch>::streams(), <U::Item as Branch>::plan())
+    pub fn __wire<U: TakenApart<Ways = W, Plan = P>, W, P>(_: U) -> (W, P) {
+        U::take_apart()
+    }
+}
+
+/// A stream of a [`Branch`] enum.
+pub trait TakenApart {
+    /// The streams.
+    type Ways;
+    /// The plan.
+    type Plan;
+    /// Both.
+    fn take_apart() -> (Self::Ways, Self::Plan);
+}
+
+impl<U: Token<Item: Branch>> TakenApart for U {
+    type Ways = <U::Item as Branch>::Ways<U>;
+    type Plan = <U::Item as Branch>::Plan<U>;
+    fn take_apart() -> (Self::Ways, Self::Plan) {
+        (<U::Item as Branch>::ways(), <U::Item as Branch>::plan())
     }
 }
 
@@ -38,12 +54,12 @@ impl branch {
     note = "put `#[derive(Branch)]` on the definition of `{Self}`"
 )]
 pub trait Branch: Sized + 'static {
-    /// A struct with one stream per variant.
-    type Streams<U: Token<Item = Self>>;
+    /// A struct with one [`Way`] per variant.
+    type Ways<U: Token<Item = Self>>;
     /// The plan: its outputs are the streams, in the alphabetical order of their names.
     type Plan<U: Token<Item = Self>>;
-    /// The streams.
-    fn streams<U: Token<Item = Self>>() -> Self::Streams<U>;
+    /// The ways.
+    fn ways<U: Token<Item = Self>>() -> Self::Ways<U>;
     /// The plan.
     fn plan<U: Token<Item = Self>>() -> Self::Plan<U>;
 }
@@ -59,32 +75,52 @@ pub enum Either<A, B> {
 
 macro_rules! two_ways {
     (
-        $(#[$doc:meta])* $streams:ident of $type:ident<$A:ident, $B:ident>;
+        $(#[$doc:meta])* $ways:ident of $type:ident<$A:ident, $B:ident> in $names:ident;
         $(#[$first_doc:meta])* $first:ident: $first_ty:ident = $first_variant:ident;
         $(#[$second_doc:meta])* $second:ident: $second_ty:ident = $second_variant:ident;
     ) => {
         $(#[$doc])*
         #[derive(Debug)]
-        pub struct $streams<X, Y> {
+        pub struct $ways<X, Y> {
             $(#[$first_doc])*
-            pub $first: X,
+            pub $first: Way<X, $names::$first>,
             $(#[$second_doc])*
-            pub $second: Y,
+            pub $second: Way<Y, $names::$second>,
+            /// The names that are not bound yet.
+            #[doc(hidden)]
+            pub __rest: Names<$names::$first, $names::$second>,
         }
 
-        impl<X, Y> $streams<X, Y> {
-            /// Every variant must be bound to a name.
-            #[doc(hidden)]
-            pub fn __all_variants(self, $first: X, $second: Y) {
-                let _ = ($first, $second);
+        /// The names, as types.
+        #[allow(unreachable_pub)] // They show in the type of the ways.
+        pub mod $names {
+            $(#[$first_doc])*
+            #[derive(Debug)]
+            pub enum $first {}
+            $(#[$second_doc])*
+            #[derive(Debug)]
+            pub enum $second {}
+        }
+
+        impl<Y> Binds<$names::$first> for Names<$names::$first, Y> {
+            type Rest = Names<Bound, Y>;
+            fn bind(self) -> Names<Bound, Y> {
+                Names(PhantomData)
+            }
+        }
+        impl<X> Binds<$names::$second> for Names<X, $names::$second> {
+            type Rest = Names<X, Bound>;
+            fn bind(self) -> Names<X, Bound> {
+                Names(PhantomData)
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl<$A: 'static, $B: 'static> Branch for $type<$A, $B> {
-            type Streams<U: Token<Item = Self>> = $streams<U::With<$first_ty>, U::With<$second_ty>>;
+            type Ways<U: Token<Item = Self>> = $ways<U::With<$first_ty>, U::With<$second_ty>>;
             type Plan<U: Token<Item = Self>> = TwoWays<U>;
-            fn streams<U: Token<Item = Self>>() -> Self::Streams<U> {
-                $streams { $first: Token::token(), $second: Token::token() }
+            fn ways<U: Token<Item = Self>>() -> Self::Ways<U> {
+                $ways { $first: Way::token(), $second: Way::token(), __rest: Names(PhantomData) }
             }
             fn plan<U: Token<Item = Self>>() -> TwoWays<U> {
                 TwoWays(PhantomData)
@@ -107,7 +143,7 @@ macro_rules! two_ways {
 
 two_ways! {
     /// The streams of a `Result`.
-    ResultStreams of Result<T, E>;
+    ResultWays of Result<T, E> in result_names;
     /// The errors.
     err: E = Err;
     /// The values.
@@ -115,11 +151,27 @@ two_ways! {
 }
 two_ways! {
     /// The streams of an [`Either`].
-    EitherStreams of Either<A, B>;
+    EitherWays of Either<A, B> in either_names;
     /// The first.
     left: A = Left;
     /// The second.
     right: B = Right;
+}
+
+/// The names of two streams, those that are bound replaced by [`Bound`].
+#[derive(Debug)]
+pub struct Names<X, Y>(PhantomData<fn() -> (X, Y)>);
+
+impl<X, Y> Names<X, Y> {
+    /// Checks that no name is left.
+    #[doc(hidden)]
+    pub fn __all_bound<P, Q: Default>(self) -> Q
+    where
+        X: IsBound<(), Passed = P>,
+        Y: IsBound<P, Passed = Q>,
+    {
+        Q::default()
+    }
 }
 
 /// An enum of two variants, in the alphabetical order of their names.

@@ -28,8 +28,8 @@ impl source {
     #[doc(hidden)]
     pub fn __post<U>(_: U) {}
     #[doc(hidden)]
-    pub fn __wire<F: Feed>(feed: F) -> (F::Out, FeedStep<F>) {
-        (F::Out::token(), FeedStep(feed))
+    pub fn __wire<F: Feed<Out = S>, S: Token>(feed: F) -> (S, FeedStep<F>) {
+        (S::token(), FeedStep(feed))
     }
 }
 
@@ -64,6 +64,7 @@ impl<S: Source> Feed for S {
 #[must_use = "a sub-flow does nothing until it is wired by `source(..)`"]
 pub struct SourceFlow<P>(pub P);
 
+#[diagnostic::do_not_recommend]
 impl<P: FeedPlan> Feed for SourceFlow<P> {
     type Out = P::Out;
     fn assemble<H: Host, D: Consumer<P::Out>>(self, cx: &mut H::Cx<'_>, id: StepId, down: D) {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use crate::bounds::{Item, Key};
+use crate::bounds::{CheckItem, CheckKey, Item, Key};
 use crate::consumer::{Consumer, Head, KeyInItem};
 use crate::control::Control;
 use crate::describe::{Describe, StepId, StepInfo};
@@ -30,7 +30,11 @@ impl key_by {
     #[doc(hidden)]
     pub fn __check<U>(_: U) {}
     #[doc(hidden)]
-    pub fn __post<K: Key, T: Item>(_: Keyed<K, T>) {}
+    pub fn __post<K: CheckKey<Passed = P>, T: CheckItem<P, Passed = Q>, P, Q: Default>(
+        _: Keyed<K, T>,
+    ) -> Q {
+        Q::default()
+    }
     #[doc(hidden)]
     pub fn __wire<U: Token, K: 'static, F: Fn(&U::Item) -> K + 'static>(
         _: U,
@@ -154,7 +158,11 @@ impl key_by_ref {
     #[doc(hidden)]
     pub fn __check<U>(_: U) {}
     #[doc(hidden)]
-    pub fn __post<K: Key, T: Item>(_: Keyed<K, T>) {}
+    pub fn __post<K: CheckKey<Passed = P>, T: CheckItem<P, Passed = Q>, P, Q: Default>(
+        _: Keyed<K, T>,
+    ) -> Q {
+        Q::default()
+    }
     #[doc(hidden)]
     pub fn __wire<U, Q, F>(_: U, f: F) -> (Keyed<Q::Owned, U::Item>, KeyByRefPlan<U, Q, F>)
     where

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::bounds::Key;
+use crate::bounds::{Key, SameKey, SameStream};
 use crate::consumer::{Consumer, Head};
 use crate::control::Control;
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::graph::{Kind, Operator};
 use crate::host::{Host, Inlet, Outlet};
 use crate::plan::{Plan2, Plan3, Plan4, Plan5, Plan6, Plan7, Plan8};
+use crate::steps::by_function::IsKeyed;
 use crate::steps::{Either, Queued};
 use crate::stream::{Keyed, Token};
 
@@ -36,30 +37,32 @@ impl merge {
 }
 
 macro_rules! merges {
-    ($($wire:ident $check:ident $plan:ident [$($stream:ident $first:ident $out:ident),*];)*) => {
+    ($($wire:ident $check:ident $plan:ident [$($other:ident $same:ident $out:ident),*];)*) => {
         impl merge {$(
+            /// That this number of streams have one type.
             #[doc(hidden)]
             #[allow(clippy::too_many_arguments)] // One argument a stream.
-            pub fn $check<$($stream),*>($(_: $stream),*) {}
+            pub fn $check<S, $($other: SameStream<S>),*>(_: S, $(_: $other),*) {}
             /// The call with this number of inputs.
             #[doc(hidden)]
             #[allow(clippy::too_many_arguments)] // One argument a stream.
-            pub fn $wire<S: Token>($(_: $first),*) -> (S, MergePlan<S>) {
+            pub fn $wire<S: Token, $($other: Token),*>(_: S, $(_: $other),*) -> (S, MergePlan<S>) {
                 (S::token(), MergePlan(PhantomData))
             }
         )*}
         $(
-            impl<H: Host, S: Queued, D: Consumer<S>> $plan<H, $($first,)* (D,)> for MergePlan<S> {
+            impl<H: Host, S: Queued, D: Consumer<S>> $plan<H, S, $($same,)* (D,)> for MergePlan<S> {
                 #[allow(refining_impl_trait)] // The refinement is the seal.
                 fn assemble(
                     self,
                     cx: &mut H::Cx<'_>,
                     id: StepId,
                     (down,): (D,),
-                ) -> ($(MergeInput<$first, H::Outlet<S::Row>>,)*) {
+                ) -> (MergeInput<S, H::Outlet<S::Row>>, $(MergeInput<$same, H::Outlet<S::Row>>,)*) {
                     let inlet = MergeInlet { id: id.clone(), down, types: PhantomData };
-                    let [$($out),*] = H::handoff(cx, id, inlet);
-                    ($(MergeInput { out: $out, types: PhantomData },)*)
+                    let [first, $($out),*] = H::handoff(cx, id, inlet);
+                    let input = |out| MergeInput { out, types: PhantomData };
+                    (input(first), $(input($out),)*)
                 }
             }
         )*
@@ -67,13 +70,13 @@ macro_rules! merges {
 }
 
 merges! {
-    __wire2 __check2 Plan2 [A S a, B S b];
-    __wire3 __check3 Plan3 [A S a, B S b, C S c];
-    __wire4 __check4 Plan4 [A S a, B S b, C S c, E S e];
-    __wire5 __check5 Plan5 [A S a, B S b, C S c, E S e, F S f];
-    __wire6 __check6 Plan6 [A S a, B S b, C S c, E S e, F S f, G S g];
-    __wire7 __check7 Plan7 [A S a, B S b, C S c, E S e, F S f, G S g, I S i];
-    __wire8 __check8 Plan8 [A S a, B S b, C S c, E S e, F S f, G S g, I S i, J S j];
+    __wire2 __check2 Plan2 [B S b];
+    __wire3 __check3 Plan3 [B S b, C S c];
+    __wire4 __check4 Plan4 [B S b, C S c, E S e];
+    __wire5 __check5 Plan5 [B S b, C S c, E S e, F S f];
+    __wire6 __check6 Plan6 [B S b, C S c, E S e, F S f, G S g];
+    __wire7 __check7 Plan7 [B S b, C S c, E S e, F S f, G S g, I S i];
+    __wire8 __check8 Plan8 [B S b, C S c, E S e, F S f, G S g, I S i, J S j];
 }
 
 /// One input of a merge.
@@ -173,14 +176,14 @@ impl connect {
     #[doc(hidden)]
     pub const OPERATOR: Operator = Operator::of(Kind::Connect);
     #[doc(hidden)]
-    pub fn __check<A: super::by_function::IsKeyed, B: super::by_function::IsKeyed>(_: A, _: B) {}
+    pub fn __check<A: IsKeyed + Token, B: SameKey<A::Key>>(_: A, _: B) {}
     #[doc(hidden)]
     pub fn __post<U>(_: U) {}
     #[doc(hidden)]
-    pub fn __wire<K: 'static, A: 'static, B: 'static>(
-        _: Keyed<K, A>,
-        _: Keyed<K, B>,
-    ) -> (Keyed<K, Either<A, B>>, ConnectPlan<K, A, B>) {
+    pub fn __wire<A: Token, B: Token>(
+        _: A,
+        _: B,
+    ) -> (Keyed<A::Key, Either<A::Item, B::Item>>, ConnectPlan<A::Key, A::Item, B::Item>) {
         (Token::token(), ConnectPlan(PhantomData))
     }
 }

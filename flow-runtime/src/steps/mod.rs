@@ -21,7 +21,7 @@ mod observe;
 mod rebalancing;
 mod reshape;
 
-pub use branching::{Branch, Either, EitherStreams, ResultStreams, branch};
+pub use branching::{Branch, Either, EitherWays, ResultWays, branch};
 pub use broadcasting::broadcast;
 pub use by_function::{
     filter, filter_map, flat_map, map, stateful_filter_map, stateful_flat_map, stateful_map,

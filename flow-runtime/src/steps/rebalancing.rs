@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::bounds::{Item, Key};
+use crate::bounds::{CheckItem, Item, Key};
 use crate::consumer::{Consumer, Head};
 use crate::control::Control;
 use crate::describe::{Describe, StepId, StepInfo};
@@ -24,7 +24,9 @@ impl rebalance {
     #[doc(hidden)]
     pub fn __check<U>(_: U) {}
     #[doc(hidden)]
-    pub fn __post<T: Item>(_: Stream<T>) {}
+    pub fn __post<T: CheckItem<(), Passed = P>, P: Default>(_: Stream<T>) -> P {
+        P::default()
+    }
     #[doc(hidden)]
     pub fn __wire<T: 'static>(_: Stream<T>) -> (Stream<T>, RebalancePlan<T>) {
         (Token::token(), RebalancePlan(PhantomData))

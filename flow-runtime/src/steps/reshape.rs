@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::bounds::{Item, Key};
+use crate::bounds::{CheckItem, CheckKey};
 use crate::consumer::{Consumer, Head, KeyInItem};
 use crate::control::Control;
 use crate::describe::{Describe, StepId, StepInfo};
@@ -24,7 +24,11 @@ impl into_keyed {
     #[doc(hidden)]
     pub fn __check<U: FeedsPairs>(_: U) {}
     #[doc(hidden)]
-    pub fn __post<K: Key, T: Item>(_: Keyed<K, T>) {}
+    pub fn __post<K: CheckKey<Passed = P>, T: CheckItem<P, Passed = Q>, P, Q: Default>(
+        _: Keyed<K, T>,
+    ) -> Q {
+        Q::default()
+    }
     #[doc(hidden)]
     pub fn __wire<U: Token<Item = (K, T)>, K: 'static, T: 'static>(
         _: U,

@@ -1,0 +1,36 @@
+use flow_runtime::prelude::*;
+
+#[map(parallel)]
+fn trim(line: String) -> String {
+    line.trim().to_owned()
+}
+
+#[stateful(ttl = 3)]
+struct Total {
+    n: u64,
+}
+
+#[stateful(version = 2, from = Total)]
+struct TotalV2 {
+    n: u64,
+    #[state(skipped)]
+    m: u64,
+}
+
+#[dataflow(workers = 4)]
+fn trimmed(text: Lines) {
+    let lines = source(text);
+    let short = trim(lines);
+    sink(short, Stdout::lines());
+}
+
+#[dataflow(delivery = exactly_once)]
+fn exactly(text: Lines) {
+    let lines = source(text);
+    sink(lines, Stdout::lines());
+}
+
+fn main() {
+    let _ = trimmed(Lines::of("text"));
+    let _ = exactly(Lines::of("text"));
+}
