@@ -3,6 +3,7 @@
 //! `trades [--trades N] [--seed N] [--out FOLDER]`: with `--out` every update is a line of `FOLDER/symbols.csv` or
 //! `FOLDER/accounts.csv`; without, the final sums are printed.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -147,15 +148,20 @@ fn main() -> Result<(), flow_runtime::Error> {
     trades(market, symbols_sink, accounts_sink).with(args.run).run()?;
     let mut symbols: Vec<(String, Totals)> = symbols.take();
     symbols.sort_by(|a, b| a.0.cmp(&b.0));
-    println!("symbol    trades   quantity           cents");
-    for (symbol, totals) in &symbols {
-        println!("{symbol:<8}{:>8}{:>11}{:>16}", totals.trades, totals.quantity, totals.cents);
-    }
     let mut accounts: Vec<(u32, Totals)> = accounts.take();
     accounts.sort_by_key(|(account, totals)| (totals.cents, *account));
-    println!("\nthe accounts that spent the most");
-    for (account, totals) in accounts.iter().take(5) {
-        println!("{account:<8}{:>8}{:>11}{:>16}", totals.trades, totals.quantity, totals.cents);
-    }
+    // Whoever reads this may have seen enough: a closed pipe is no failure.
+    let _ = print(&symbols, &accounts[..accounts.len().min(5)]);
     Ok(())
+}
+
+fn print(symbols: &[(String, Totals)], spenders: &[(u32, Totals)]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let row = |name: &dyn std::fmt::Display, totals: &Totals| {
+        format!("{name:<8}{:>8}{:>11}{:>16}", totals.trades, totals.quantity, totals.cents)
+    };
+    writeln!(out, "symbol    trades   quantity           cents")?;
+    symbols.iter().try_for_each(|(symbol, totals)| writeln!(out, "{}", row(symbol, totals)))?;
+    writeln!(out, "\nthe accounts that spent the most")?;
+    spenders.iter().try_for_each(|(account, totals)| writeln!(out, "{}", row(account, totals)))
 }

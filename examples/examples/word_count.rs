@@ -3,6 +3,7 @@
 //! `word_count [--out FILE] [INPUT]...`: with `--out` every update is a line `word,count`; without, the most frequent words are
 //! printed at the end. Without an input it reads this repository's own Markdown files.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -43,7 +44,7 @@ fn word_count<S: Sink<Keyed<String, u64>>>(text: Lines, out: S) {
 /// Counts words.
 #[derive(Parser)]
 struct Args {
-    /// Files, folders or globs; without any, this repository's Markdown files
+    /// Files or folders; without any, this repository's Markdown files
     input: Vec<PathBuf>,
 
     /// Write every update as a line `word,count`
@@ -67,8 +68,12 @@ fn main() -> Result<(), flow_runtime::Error> {
     word_count(text, sink).with(args.run).run()?;
     let mut counts: Vec<(String, u64)> = counts.take();
     counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    for (word, count) in counts.iter().take(20) {
-        println!("{count:>8}  {word}");
-    }
+    // Whoever reads this may have seen enough: a closed pipe is no failure.
+    let _ = print(&counts[..counts.len().min(20)]);
     Ok(())
+}
+
+fn print(counts: &[(String, u64)]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    counts.iter().try_for_each(|(word, count)| writeln!(out, "{count:>8}  {word}"))
 }

@@ -38,8 +38,10 @@ pub use stream::{Broadcast, Keyed, Stream};
 pub mod prelude {
     pub use crate::bounds::{Item, Key};
     pub use crate::io::{
-        Collected, CsvFile, JsonLinesFile, Lines, Sink, Source, Stdout, TextFile, Utf8, collect,
-        for_each, for_each_keyed, from_iter,
+        BadRow, ChannelSink, ChannelSource, Collect, Collected, Csv, CsvFile, JsonLines,
+        JsonLinesFile, Lines, Random, Receiver, Sender, Sink, Source, Stdout, TextFile, Utf8,
+        channel, channel_out, collect, epochs_from, epochs_with, for_each, for_each_keyed,
+        from_iter, generate,
     };
     pub use crate::steps::*;
     pub use crate::stream::{Broadcast, Keyed, Stream};

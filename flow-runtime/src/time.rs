@@ -37,6 +37,12 @@ impl Epoch {
     }
 }
 
+impl From<u64> for Epoch {
+    fn from(number: u64) -> Epoch {
+        Epoch(number)
+    }
+}
+
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -146,9 +146,10 @@ impl<'a> Coordinator<'a> {
             }
             if !heard {
                 env.park(who, self.wake_at());
-                if env.is_stuck() {
-                    break;
-                }
+            }
+            if env.is_stuck() {
+                self.failure.get_or_insert_with(stuck);
+                break;
             }
         }
         match self.failure {
@@ -314,4 +315,9 @@ impl<'a> Coordinator<'a> {
             _ => None,
         }
     }
+}
+
+fn stuck() -> Error {
+    Error::new(ErrorKind::Stopped, "every worker waits for another one, so nothing will ever happen again")
+        .help("a source that is fed from outside cannot be used on the virtual schedule")
 }

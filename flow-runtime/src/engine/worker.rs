@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::engine::assemble::assemble;
 use crate::engine::core::{Aborted, Core};
 use crate::engine::link::{Link, ToCoordinator, ToWorker};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::failure;
 use crate::plan::FlowPlan;
 use crate::time::Timestamp;
@@ -98,9 +98,6 @@ impl Worker {
             core.stop_if_aborted();
             if !progress {
                 env.park(who, self.wake_at());
-                if env.is_stuck() {
-                    return Err(stuck());
-                }
             }
         }
     }
@@ -242,11 +239,6 @@ impl Worker {
         let allowance = self.allowance.as_ref().filter(|_| self.running && !self.exhausted).and_then(Allowance::wake_at);
         stages.chain(allowance).min()
     }
-}
-
-fn stuck() -> Error {
-    Error::new(ErrorKind::Stopped, "every worker waits for another one, so nothing will ever happen again")
-        .help("a source that is fed from outside cannot be used on the virtual schedule")
 }
 
 /// How many items the sources of a worker may emit, so that a rate is kept.

@@ -53,35 +53,31 @@ impl Input {
         Ok(self.find(io)?.into_keys().map(PartitionId::new).collect())
     }
 
+    /// The file of a partition, where it is to be read.
     pub(crate) fn open(
         &self,
         io: &Io,
         partition: &PartitionId,
         resume: Resume<FilePosition>,
-        prepare: impl FnOnce(&mut Text) -> Result<(), Error>,
     ) -> Result<Text, Error> {
+        let Resume::At { position, .. } = resume else { return self.fresh(io, partition) };
         let path = self.path_of(io, partition);
-        match resume {
-            Resume::Fresh => {
-                let mut text = Text::open(io, &path, self.record_max)?;
-                prepare(&mut text)?;
-                Ok(text)
-            }
-            Resume::At { position, .. } => {
-                if let Err(error) = io.files().kind(&path)
-                    && error.kind() == io::ErrorKind::NotFound
-                {
-                    return match position.ended() {
-                        true => Ok(Text::done(io, &path, position)),
-                        false => Err(self.gone(io, &path, &position)),
-                    };
-                }
-                let mut text = Text::open(io, &path, self.record_max)?;
-                prepare(&mut text)?;
-                text.go_to(&position)?;
-                Ok(text)
-            }
+        if let Err(error) = io.files().kind(&path)
+            && error.kind() == io::ErrorKind::NotFound
+        {
+            return match position.ended() {
+                true => Ok(Text::done(io, &path, position)),
+                false => Err(self.gone(io, &path, &position)),
+            };
         }
+        let mut text = Text::open(io, &path, self.record_max)?;
+        text.go_to(&position)?;
+        Ok(text)
+    }
+
+    /// The file of a partition from its beginning.
+    pub(crate) fn fresh(&self, io: &Io, partition: &PartitionId) -> Result<Text, Error> {
+        Text::open(io, &self.path_of(io, partition), self.record_max)
     }
 
     fn path_of(&self, io: &Io, partition: &PartitionId) -> PathBuf {

@@ -94,7 +94,7 @@ impl Source for Lines {
         partition: &PartitionId,
         resume: Resume<FilePosition>,
     ) -> Result<LinesReader, Error> {
-        let text = self.input.open(io, partition, resume, |_| Ok(()))?;
+        let text = self.input.open(io, partition, resume)?;
         Ok(LinesReader { text, utf8: self.utf8 })
     }
 }

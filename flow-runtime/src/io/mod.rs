@@ -1,28 +1,46 @@
 //! Sources, sinks and the files below them.
 
+mod bad_row;
+mod channel;
+mod channel_out;
 mod collect;
+mod csv;
 mod csv_file;
+mod epochs;
 pub mod file;
 mod for_each;
+mod generate;
 mod input;
 mod iter;
+mod json_lines;
 mod json_lines_file;
 mod latest;
 mod lines;
 mod output;
+mod queue;
 mod rows;
 mod sink;
 mod source;
+mod stdin;
 mod stdout;
 #[cfg(test)]
 mod testing;
 mod text;
 mod text_file;
 
+pub use bad_row::{BadRow, Lenient, OnBadRow, Strict};
+pub use channel::{ChannelReader, ChannelSource, SendError, Sender, TrySendError, channel};
+pub use channel_out::{
+    ChannelEncoder, ChannelSink, ChannelWriter, ReceiveError, Receiver, channel_out,
+};
 pub use collect::{Collect, Collected, NoWriter, collect};
+pub use csv::{Csv, CsvReader};
 pub use csv_file::CsvFile;
+pub use epochs::{EpochPosition, EpochReader, EpochsFrom, EpochsWith, epochs_from, epochs_with};
 pub use for_each::{ForEach, ForEachKeyed, for_each, for_each_keyed};
+pub use generate::{Generate, GenerateReader, Random, generate};
 pub use iter::{FromIter, IterReader, from_iter};
+pub use json_lines::{JsonLines, JsonLinesReader};
 pub use json_lines_file::JsonLinesFile;
 pub use latest::{Latest, LatestEncoder, LatestItems, LatestWriter, latest};
 pub use lines::{Lines, LinesReader, Utf8};
@@ -30,6 +48,7 @@ pub use output::{FileEnd, FileWriter};
 pub use rows::{CsvRows, JsonRows, Rows, TextRows};
 pub use sink::{Delivery, Durable, Encoder, Sink, SinkWriter};
 pub use source::{Poll, PollContext, Reader, Replay, Resume, Source};
+pub use stdin::{StdinLines, StdinReader};
 pub use stdout::{Stdout, StdoutCsv, StdoutJson, StdoutLines, StdoutWriter};
 pub use text::FilePosition;
 pub use text_file::TextFile;

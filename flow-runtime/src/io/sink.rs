@@ -99,6 +99,12 @@ pub trait SinkWriter: 'static {
     /// When that fails; the run ends.
     fn write(&mut self, block: Self::Block) -> Result<(), Error>;
 
+    /// Whether a block can be taken now without waiting. A writer that is not ready is asked again after a while, and the
+    /// dataflow is held back until then.
+    fn ready(&self) -> bool {
+        true
+    }
+
     /// All blocks of an epoch have been written: hands them over to the target and gives the position behind them.
     ///
     /// # Errors

@@ -150,6 +150,11 @@ impl Text {
         }
     }
 
+    /// Whether it is known to have nothing more, without having been opened.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done.is_some()
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -187,6 +192,12 @@ impl Text {
         self.start += bytes;
         self.offset += bytes as u64;
         self.line += lines;
+    }
+
+    /// Consumes bytes that are blank lines.
+    pub(crate) fn skip_blank(&mut self, bytes: usize) {
+        let lines = memchr::memchr_iter(b'\n', &self.unread()[..bytes]).count();
+        self.advance(bytes, lines as u64);
     }
 
     /// Consumes the next line. Answers where it lies in the buffer, without its end, and how long it was with it.

@@ -284,6 +284,9 @@ impl<U: Token, S: Sink<U>> Inlet<Block<U, S>> for SinkPartitions<U, S> {
     fn describe(&self, to: &mut dyn Describe) {
         to.step(StepInfo::new(&self.id, "sink partitions"));
     }
+    fn ready(&self) -> bool {
+        self.writers.iter().flatten().all(SinkWriter::ready)
+    }
 }
 
 /// `discard(stream, "why")`: drops a stream visibly.

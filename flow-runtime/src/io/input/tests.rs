@@ -9,7 +9,7 @@ fn names(input: &Input, disk: &Memory) -> Result<Vec<String>, String> {
 /// The partitions, and that each of them can be opened.
 fn opened(input: &Input, disk: &Memory) -> Vec<String> {
     for partition in input.partitions(&disk.io()).expect("lists") {
-        input.open(&disk.io(), &partition, Resume::Fresh, |_| Ok(())).expect("opens");
+        input.open(&disk.io(), &partition, Resume::Fresh).expect("opens");
     }
     names(input, disk).expect("lists")
 }
@@ -91,7 +91,7 @@ fn a_pipe_is_no_file() {
         return;
     }
     let input = Input::path(path);
-    let opened = input.open(&Io::real(), &PartitionId::new("pipe"), Resume::Fresh, |_| Ok(()));
+    let opened = input.open(&Io::real(), &PartitionId::new("pipe"), Resume::Fresh);
     let error = opened.expect_err("is a pipe").to_string();
     assert!(error.contains("it is a pipe or a device"), "{error}");
 }
