@@ -29,7 +29,7 @@ fn few(n: u64) -> impl Iterator<Item = u64> {
 
 #[filter]
 fn not_third(n: &u64) -> bool {
-    n % 3 != 0
+    !n.is_multiple_of(3)
 }
 
 #[dataflow]
