@@ -191,9 +191,11 @@ impl<'a> Coordinator<'a> {
     fn start(&mut self) {
         self.running = true;
         self.closed_at = self.link.env.now();
-        for worker in 0..self.link.workers {
-            self.link
-                .tell_worker(worker, ToWorker::Start { barrier: self.next, epoch: self.epoch });
+        for worker in (0..self.link.workers).rev() {
+            let start = ToWorker::Start { barrier: self.next, epoch: self.epoch };
+            self.link.tell_worker(worker, start);
+            // On a virtual schedule too a worker may run before the next one is told.
+            self.link.env.turn(self.link.coordinator());
         }
     }
 
@@ -245,6 +247,7 @@ impl<'a> Coordinator<'a> {
         );
         for worker in 0..self.link.workers {
             self.link.tell_worker(worker, ToWorker::Close(marker));
+            self.link.env.turn(self.link.coordinator());
         }
         self.in_flight.push_back(InFlight { marker, passed: 0 });
         self.next = self.next.next();

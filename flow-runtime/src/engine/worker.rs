@@ -156,6 +156,10 @@ impl Worker {
     }
 
     fn run_stages(&mut self) -> bool {
+        // A quicker worker may have sent batches before this one has been told to begin.
+        if !self.running {
+            return false;
+        }
         let core = &self.core;
         let mut progress = false;
         for at in self.stages() {

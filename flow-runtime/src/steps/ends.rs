@@ -280,7 +280,9 @@ impl<U: Token, S: Sink<U>> Inlet<Block<U, S>> for SinkPartitions<U, S> {
             if self.failure.is_some() {
                 continue;
             }
-            let Some(writer) = self.writers[partition as usize].as_mut() else { continue };
+            // The host sends a block to the owner of its partition, and not before the first epoch has opened it.
+            let writer = self.writers[partition as usize].as_mut();
+            let writer = writer.expect("a block comes to the worker that has opened its partition");
             if let Err(error) = writer.write(block) {
                 self.failure = Some(error);
             }
