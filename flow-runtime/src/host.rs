@@ -54,7 +54,8 @@ pub trait Inlet<R>: 'static {
 pub trait Outlet<R>: 'static {
     /// Sends a row. `route` is the hash, or the number of a worker, as the [`Spread`] says; otherwise ignored.
     fn send(&mut self, route: u64, row: R);
-    /// Acts on a signal. The host carries it over the boundary.
+    /// Acts on a signal: hands over what is buffered on a flush, and ends the epoch on a barrier. The others mean nothing to
+    /// an outlet, for the host tells every stage of them.
     fn control(&mut self, control: &mut Control<'_>);
     /// Names the boundary.
     fn describe(&self, to: &mut dyn Describe);
