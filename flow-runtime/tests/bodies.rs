@@ -145,7 +145,7 @@ fn a_dataflow_within_a_function() {
 
 #[test]
 fn a_dataflow_is_a_value() {
-    fn described<P: flow_runtime::plan::FlowPlan>(flow: flow_runtime::Dataflow<P>) -> &'static str {
+    fn described<P: flow_runtime::plan::FlowPlan>(flow: Dataflow<P>) -> &'static str {
         let sent = std::thread::spawn(move || flow.graph().name);
         sent.join().expect("no panic")
     }

@@ -142,22 +142,24 @@ fn by_name(flow: &Flow, ways: &Ident, path: &syn::Path, fields: &[(Ident, Stream
     let private = flow.paths.private();
     let span = last(path).span();
     // The path says nothing that rustc does not know; mentioned like this, its import is a used one.
+    let rest = Ident::new("__rest", span);
     let mut code = quote! {
         #[allow(unused_imports)]
         use #path as _;
-        let __rest = #ways.__rest;
+        let #rest = #ways.__rest;
     };
     for (field, ix) in fields {
         let name = &flow.streams[*ix].name;
         let way = quote_spanned!(field.span()=> #ways.#field);
         code.extend(quote! {
             let #name = #way;
-            let __rest = #private::bind(__rest, &#name);
+            let #rest = #private::bind(#rest, &#name);
             let #name = #name.stream;
         });
     }
+    // The whole call is at the user's path: so is an error about it.
     let all_bound = Ident::new("__all_bound", span);
-    code.extend(quote!(let #answer = __rest.#all_bound();));
+    code.extend(quote_spanned!(span=> let #answer = #rest.#all_bound();));
     code
 }
 
