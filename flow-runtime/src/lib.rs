@@ -68,6 +68,6 @@ pub mod __private {
     pub use crate::plan::*;
     pub use crate::state::{Field, LoadError, Saved, Schema, State, Variant, load_foreign, save_foreign};
     pub use crate::steps::{Branch, Feed, SourceFlow, __seal as seal};
-    pub use crate::stream::{Broadcast, ConfigArg, Fixed, Keyed, Slot, Stream, Token};
+    pub use crate::stream::{Broadcast, ConfigArg, Fixed, Keyed, Slot, Stream, Token, handle};
     pub use crate::Dataflow;
 }

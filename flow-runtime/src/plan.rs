@@ -224,6 +224,7 @@ pub trait IsBound<P> {
     /// `P`
     type Passed;
 }
+#[diagnostic::do_not_recommend]
 impl<P> IsBound<P> for Bound {
     type Passed = P;
 }

@@ -113,7 +113,13 @@ fn lower_step(flow: &Flow, step: &Step, node: usize, params: &Params) -> TokenSt
         let name = &flow.streams[*ix].name;
         let private = flow.paths.private_at(name.span());
         let answer = format_ident!("__one{}", node);
-        code.extend(quote_spanned!(name.span()=> #[cfg(not(rust_analyzer))] let #answer = #private::one_stream(&#name);));
+        code.extend(quote_spanned!(name.span()=>
+            #[cfg(not(rust_analyzer))]
+            let #answer = #private::one_stream(&#name);
+            // What is not one stream is not reported again where the name is used.
+            #[cfg(not(rust_analyzer))]
+            let #name = #private::when(#answer, #name);
+        ));
         checks.push(answer);
         // What must hold for the output is said at the input that the user wrote.
         let post = Ident::new("__post", span);
@@ -222,7 +228,10 @@ fn argument(flow: &Flow, arg: &Arg, params: &Params) -> TokenStream {
             let private = flow.paths.private_at(name.span());
             quote_spanned!(name.span()=> #private::bound_by_step(&#name))
         }
-        Arg::Broadcast(_, name) => quote_spanned!(name.span()=> ::core::clone::Clone::clone(&#name)),
+        Arg::Broadcast(_, name) => {
+            let private = flow.paths.private_at(name.span());
+            quote_spanned!(name.span()=> #private::handle(&#name))
+        }
         Arg::Config(expr) => {
             let mut expr = expr.clone();
             scope::walk(&mut expr, &mut Clones { params, in_step: true });

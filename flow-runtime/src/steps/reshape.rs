@@ -22,13 +22,13 @@ impl into_keyed {
     #[doc(hidden)]
     pub const OPERATOR: Operator = Operator::of(Kind::KeyBy);
     #[doc(hidden)]
-    pub fn __check<U: FeedsPairs>(_: U) {}
+    pub fn __check<U>(_: U) {}
     #[doc(hidden)]
     pub fn __post<K: CheckKey<Passed = P>, T: CheckItem<P, Passed = Q>, P, Q: Default>(_: Keyed<K, T>) -> Q {
         Q::default()
     }
     #[doc(hidden)]
-    pub fn __wire<U: Token<Item = (K, T)>, K: 'static, T: 'static>(_: U) -> (Keyed<K, T>, ByKey<U, K, T>) {
+    pub fn __wire<U: FeedsPairs<Key = K, Item = T>, K: 'static, T: 'static>(_: U) -> (Keyed<K, T>, ByKey<U, K, T>) {
         (Token::token(), into_keyed_plan())
     }
 }
@@ -39,8 +39,17 @@ impl into_keyed {
     label = "is `{Self}`",
     note = "put `let keyed = key_by(stream, |item| ..);` instead to compute the key"
 )]
-pub trait FeedsPairs {}
-impl<K, T> FeedsPairs for Stream<(K, T)> {}
+pub trait FeedsPairs {
+    /// The first part.
+    type Key;
+    /// The second.
+    type Item;
+}
+#[diagnostic::do_not_recommend]
+impl<K, T> FeedsPairs for Stream<(K, T)> {
+    type Key = K;
+    type Item = T;
+}
 
 macro_rules! reshapes {
     ($(
@@ -59,7 +68,7 @@ macro_rules! reshapes {
             #[doc(hidden)]
             pub fn __post<U>(_: U) {}
             #[doc(hidden)]
-            pub fn __wire<K: 'static, T: 'static>(_: Keyed<K, T>) -> (Stream<$out>, $plan<K, T>) {
+            pub fn __wire<U: Token<Key = K, Item = T>, K: 'static, T: 'static>(_: U) -> (Stream<$out>, $plan<K, T>) {
                 (Token::token(), $plan(PhantomData))
             }
         }
