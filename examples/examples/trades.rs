@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Parser;
-use flow_runtime::io::{CsvFile, Generate, Random, Sink, generate, latest};
+use flow_runtime::io::{CsvFile, Sink, Source, generate, latest};
 use flow_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -87,7 +87,7 @@ fn sums<K: Key>(entries: Keyed<K, Entry>) -> Keyed<K, Totals> {
 #[dataflow]
 fn trades<M, S, A>(market: M, symbols: S, accounts: A)
 where
-    M: flow_runtime::io::Source<Item = Trade>,
+    M: Source<Item = Trade>,
     S: Sink<Keyed<String, Totals>>,
     A: Sink<Keyed<u32, Totals>>,
 {
@@ -106,9 +106,9 @@ where
 }
 
 /// A market that the seed decides.
-fn market(seed: u64, count: u64) -> Generate<impl Fn(&mut Random, u64) -> Trade + Clone + Send + 'static> {
+fn market(seed: u64, count: u64) -> impl Source<Item = Trade> {
     const SYMBOLS: [&str; 8] = ["ACME", "BOLT", "CRUX", "DUNE", "ECHO", "FLUX", "GRIT", "HALO"];
-    generate(seed, count, |random, _| Trade {
+    generate(seed, 0..count, |random, _| Trade {
         symbol: (*random.pick(&SYMBOLS)).to_owned(),
         account: random.below(1000) as u32,
         side: if random.below(2) == 0 { Side::Buy } else { Side::Sell },

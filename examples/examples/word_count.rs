@@ -14,7 +14,8 @@ use flow_runtime::prelude::*;
 #[flat_map]
 fn split(line: String) -> impl Iterator<Item = String> {
     let line = line.to_lowercase();
-    let words = line.split(|c: char| !c.is_alphabetic() && c != '\'').filter(|word| !word.is_empty());
+    let words =
+        line.split(|c: char| !c.is_alphabetic() && c != '\'').filter(|word| !word.is_empty());
     words.map(str::to_owned).collect::<Vec<_>>().into_iter()
 }
 

@@ -15,7 +15,11 @@ fn last_lines(file: &Path) -> BTreeMap<String, (u64, String)> {
         let (key, totals) = line.split_once(',').expect("a line is `key,trades,quantity,cents`");
         let entry = lines.entry(key.to_owned()).or_default();
         entry.0 += 1;
-        assert!(totals.starts_with(&format!("{},", entry.0)), "update {} of {key}: {totals}", entry.0);
+        assert!(
+            totals.starts_with(&format!("{},", entry.0)),
+            "update {} of {key}: {totals}",
+            entry.0
+        );
         totals.clone_into(&mut entry.1);
     }
     lines
@@ -32,7 +36,8 @@ fn sums_are_the_same_with_any_number_of_workers_and_add_up() {
                 .arg("--out")
                 .arg(&folder),
         );
-        let (symbols, accounts) = (last_lines(&folder.join("symbols.csv")), last_lines(&folder.join("accounts.csv")));
+        let (symbols, accounts) =
+            (last_lines(&folder.join("symbols.csv")), last_lines(&folder.join("accounts.csv")));
         for lines in [&symbols, &accounts] {
             assert_eq!(lines.values().map(|(updates, _)| updates).sum::<u64>(), 20_000);
         }
@@ -47,13 +52,18 @@ fn sums_are_the_same_with_any_number_of_workers_and_add_up() {
 fn the_final_sums_are_printed() {
     let output = succeed(example("trades").args(["--trades", "1000"]));
     let table = text(&output.stdout);
-    assert!(table.starts_with("symbol") && table.contains("\nACME ") && table.contains("spent the most"), "{table}");
+    assert!(
+        table.starts_with("symbol")
+            && table.contains("\nACME ")
+            && table.contains("spent the most"),
+        "{table}"
+    );
 }
 
 #[test]
 fn a_folder_that_is_missing_is_one_clear_message() {
     let message = fail(example("trades").args(["--trades", "10", "--out", "/no/such/folder"]), 1);
-    assert!(message.contains("per_symbol.sink") && message.contains("/no/such/folder"), "{message}");
+    assert!(message.contains(".sink`") && message.contains("/no/such/folder"), "{message}");
 }
 
 #[cfg(unix)]
@@ -73,7 +83,10 @@ fn a_signal_ends_the_run_with_what_has_been_written() {
         // Wait until it writes; it may not be ready for signals before.
         let symbols = folder.join("symbols.csv");
         while fs::metadata(&symbols).map_or(0, |meta| meta.len()) == 0 {
-            assert!(child.try_wait().expect("the example can be asked").is_none(), "the example has ended by itself");
+            assert!(
+                child.try_wait().expect("the example can be asked").is_none(),
+                "the example has ended by itself"
+            );
             std::thread::yield_now();
         }
         let kill = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
@@ -82,13 +95,19 @@ fn a_signal_ends_the_run_with_what_has_been_written() {
             println!("skipped: there is no `kill` command here");
             return;
         }
-        let messages: Vec<String> =
-            BufReader::new(child.stderr.take().expect("it is piped")).lines().map_while(Result::ok).collect();
+        let messages: Vec<String> = BufReader::new(child.stderr.take().expect("it is piped"))
+            .lines()
+            .map_while(Result::ok)
+            .collect();
         let status = child.wait().expect("the example ends");
         assert!(status.success(), "{signal}: {messages:?}");
-        assert!(messages[0].starts_with("stopping") && messages[1].contains("items read"), "{messages:?}");
+        assert!(
+            messages[0].starts_with("stopping") && messages[1].contains("items read"),
+            "{messages:?}"
+        );
         // All of the last epoch has been written: both files have the same number of whole lines.
-        let updates = |file| last_lines(&folder.join(file)).values().map(|(updates, _)| updates).sum::<u64>();
+        let updates =
+            |file| last_lines(&folder.join(file)).values().map(|(updates, _)| updates).sum::<u64>();
         assert_eq!(updates("symbols.csv"), updates("accounts.csv"));
     }
 }

@@ -37,7 +37,15 @@ fn generated(lines: usize) -> String {
                 0 => text.push_str("It's "),
                 1 => text.push_str("ÄRGER, "),
                 2 => text.push_str("'quoted' "),
-                _ => text.push_str(&format!("Word{}-", "abcdefgh".chars().cycle().skip(word as usize % 8).take(1 + word as usize % 5).collect::<String>())),
+                _ => text.push_str(&format!(
+                    "Word{}-",
+                    "abcdefgh"
+                        .chars()
+                        .cycle()
+                        .skip(word as usize % 8)
+                        .take(1 + word as usize % 5)
+                        .collect::<String>()
+                )),
             }
         }
         text.push_str(if next(2) == 0 { "\n" } else { "\r\n" });
@@ -69,7 +77,13 @@ fn counts_equal_the_reference_with_any_number_of_workers() {
     for workers in ["1", "2", "4", "7"] {
         let out = folder.join("counts.csv");
         let inputs = (0..texts.len()).map(|n| folder.join(format!("{n}.txt")));
-        succeed(example("word_count").args(inputs).args(["--workers", workers, "--epoch", "10ms"]).arg("--out").arg(&out));
+        succeed(
+            example("word_count")
+                .args(inputs)
+                .args(["--workers", workers, "--epoch", "10ms"])
+                .arg("--out")
+                .arg(&out),
+        );
         assert_eq!(final_counts(&out), expected, "with {workers} workers");
     }
 }
@@ -82,10 +96,15 @@ fn without_a_file_the_most_frequent_words_are_printed() {
     fs::write(&input, &text_in).expect("the folder is writable");
     let mut expected: Vec<_> = reference(&text_in).into_iter().collect();
     expected.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    let expected: String = expected.iter().take(20).map(|(word, count)| format!("{count:>8}  {word}\n")).collect();
+    let expected: String =
+        expected.iter().take(20).map(|(word, count)| format!("{count:>8}  {word}\n")).collect();
     let output = succeed(example("word_count").arg(&input));
     assert_eq!(text(&output.stdout), expected);
-    assert!(text(&output.stderr).starts_with("word_count: 2,000 items read"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).starts_with("word_count: 2,000 items read"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]
@@ -97,9 +116,12 @@ fn without_an_input_it_reads_the_markdown_files_of_the_repository() {
 
 #[test]
 fn a_graph_is_printed_instead_of_running() {
-    for (format, begins) in
-        [("mermaid", "flowchart"), ("dot", "digraph \"word_count\""), ("json", "{"), ("text", "word_count")]
-    {
+    for (format, begins) in [
+        ("mermaid", "flowchart"),
+        ("dot", "digraph \"word_count\""),
+        ("json", "{"),
+        ("text", "word_count"),
+    ] {
         let output = succeed(example("word_count").args(["--graph", format, "/no/such/file"]));
         let graph = text(&output.stdout);
         assert!(graph.starts_with(begins) && graph.contains("by_word"), "{graph}");
@@ -116,10 +138,18 @@ fn bad_input_is_one_clear_message() {
     fs::write(&bytes, b"good line\nbad \xe4 line\n").expect("the folder is writable");
 
     let missing = fail(example("word_count").arg(folder.join("missing.txt")), 1);
-    assert!(missing.contains("step `lines`") && missing.contains("missing.txt") && missing.contains("help:"), "{missing}");
+    assert!(
+        missing.contains("step `lines`")
+            && missing.contains("missing.txt")
+            && missing.contains("help:"),
+        "{missing}"
+    );
 
     let utf8 = fail(example("word_count").arg(&bytes), 1);
-    assert!(utf8.contains("latin1.txt") && utf8.contains("line 2") && utf8.contains("UTF-8"), "{utf8}");
+    assert!(
+        utf8.contains("latin1.txt") && utf8.contains("line 2") && utf8.contains("UTF-8"),
+        "{utf8}"
+    );
 
     let twice = fail(example("word_count").arg(&input).arg(&input), 1);
     assert!(twice.contains("text.txt"), "{twice}");
@@ -127,11 +157,15 @@ fn bad_input_is_one_clear_message() {
     let out = fail(example("word_count").arg(&input).arg("--out").arg(&folder), 1);
     assert!(out.contains("folder"), "{out}");
 
-    let nowhere = fail(example("word_count").arg(&input).arg("--out").arg(folder.join("no/such/folder.csv")), 1);
+    let nowhere = fail(
+        example("word_count").arg(&input).arg("--out").arg(folder.join("no/such/folder.csv")),
+        1,
+    );
     assert!(nowhere.contains("no/such"), "{nowhere}");
 
     for (workers, code) in [("0", 1), ("1000000", 1), ("-1", 2), ("many", 2)] {
-        let message = fail(example("word_count").arg(&input).arg(format!("--workers={workers}")), code);
+        let message =
+            fail(example("word_count").arg(&input).arg(format!("--workers={workers}")), code);
         assert!(message.to_lowercase().contains("workers"), "{message}");
     }
     let unknown = fail(example("word_count").arg("--bogus"), 2);

@@ -147,7 +147,9 @@ pub struct Tee<S, A, B, F> {
     stream: PhantomData<fn(S)>,
 }
 
-impl<S: Token, A: Consumer<S>, B: Consumer<S>, F: Fn(&S::Item) -> S::Item + 'static> Tee<S, A, B, F> {
+impl<S: Token, A: Consumer<S>, B: Consumer<S>, F: Fn(&S::Item) -> S::Item + 'static>
+    Tee<S, A, B, F>
+{
     /// Sends a copy to `first`, then the item to `second`.
     pub fn new(_: S, first: A, second: B, duplicate: F) -> Self {
         Tee { first, second, duplicate, stream: PhantomData }

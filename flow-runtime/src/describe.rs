@@ -18,7 +18,11 @@ impl StepId {
     /// The id of the step `name` inside this one.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() { StepId(Arc::from(name)) } else { StepId(format!("{}/{name}", self.0).into()) }
+        if self.0.is_empty() {
+            StepId(Arc::from(name))
+        } else {
+            StepId(format!("{}/{name}", self.0).into())
+        }
     }
 
     /// As text.

@@ -43,12 +43,19 @@ pub enum ErrorKind {
 impl Error {
     /// An error of this kind. The message says what happened, in lower case and without a full stop.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error(Box::new(Inner { kind, message: message.into(), step: None, help: None, source: None }))
+        Error(Box::new(Inner {
+            kind,
+            message: message.into(),
+            step: None,
+            help: None,
+            source: None,
+        }))
     }
 
     /// An input/output error at a path.
     pub fn io(kind: ErrorKind, action: &str, path: &Path, error: std::io::Error) -> Self {
-        Error::new(kind, format!("cannot {action} `{}`: {}", path.display(), plain(&error))).caused_by(error)
+        Error::new(kind, format!("cannot {action} `{}`: {}", path.display(), plain(&error)))
+            .caused_by(error)
     }
 
     /// Names the step, unless one is named already.

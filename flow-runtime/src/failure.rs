@@ -38,7 +38,10 @@ pub(crate) fn keep_panics_quiet() {
         panic::set_hook(Box::new(move |info| {
             if QUIET.get() {
                 let what = info.payload_as_str().unwrap_or("a value that is no text");
-                let at = info.location().map(|at| format!(" at {}:{}", at.file(), at.line())).unwrap_or_default();
+                let at = info
+                    .location()
+                    .map(|at| format!(" at {}:{}", at.file(), at.line()))
+                    .unwrap_or_default();
                 MESSAGE.with_borrow_mut(|message| {
                     message.get_or_insert_with(|| format!("panicked{at}: {what}"));
                 });
@@ -85,7 +88,6 @@ impl<'a, K: Serialize> Note<'a, K> {
     pub(crate) fn keyed(step: &'a StepId, key: &'a K) -> Self {
         Note { step, key: Some(key) }
     }
-
 
     /// The function has returned.
     #[inline(always)]

@@ -10,6 +10,8 @@
 //! * sources are driven by the host;
 //! * alignment is the host's: a stage sees `Open(b)`, items of `b` only, `Barrier(b)`.
 
+use std::task::Waker;
+
 use crate::bounds::Item;
 use crate::consumer::Consumer;
 use crate::control::Control;
@@ -39,8 +41,10 @@ pub trait Inlet<R>: 'static {
     fn control(&mut self, control: &mut Control<'_>);
     /// Names the steps of the stage.
     fn describe(&self, to: &mut dyn Describe);
-    /// Whether a batch can be taken now. A stage that is not ready is left alone for a while.
-    fn ready(&self) -> bool {
+    /// Whether a batch can be taken now. A stage that is not ready is left alone until `waker` is called, or anything else makes
+    /// its worker look again.
+    fn ready(&mut self, waker: &Waker) -> bool {
+        let _ = waker;
         true
     }
 }
@@ -90,10 +94,20 @@ pub trait Host: Sized + 'static {
     fn io(cx: &Self::Cx<'_>) -> Io;
 
     /// Adds a source and the stage that it feeds.
-    fn source<S: Source, D: Consumer<Stream<S::Item>>>(cx: &mut Self::Cx<'_>, id: StepId, source: S, down: D);
+    fn source<S: Source, D: Consumer<Stream<S::Item>>>(
+        cx: &mut Self::Cx<'_>,
+        id: StepId,
+        source: S,
+        down: D,
+    );
 
     /// Adds a boundary between workers, and the stage behind it.
-    fn exchange<R: Item, I: Inlet<R>>(cx: &mut Self::Cx<'_>, id: StepId, spread: Spread, inlet: I) -> Self::Outlet<R>;
+    fn exchange<R: Item, I: Inlet<R>>(
+        cx: &mut Self::Cx<'_>,
+        id: StepId,
+        spread: Spread,
+        inlet: I,
+    ) -> Self::Outlet<R>;
 
     /// Adds a boundary with `N` inputs inside one worker, and the stage behind it.
     fn handoff<R: 'static, I: Inlet<R>, const N: usize>(

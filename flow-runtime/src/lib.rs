@@ -2,16 +2,19 @@
 //!
 //! **Inside `#[dataflow]` a call wires; everywhere else it calls.**
 
+// Tests prepare files and folders as a user would.
+#![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types))]
+
 // The attribute macros name this crate by its own name; so do its own tests.
 extern crate self as flow_runtime;
 
 pub mod bounds;
 pub mod consumer;
-mod engine;
-mod env;
 pub mod control;
 pub mod describe;
 pub mod description;
+mod engine;
+mod env;
 mod error;
 mod failure;
 mod fields;
@@ -27,10 +30,10 @@ pub mod stream;
 pub mod time;
 
 pub use bounds::{Item, Key};
-pub use error::{Error, ErrorKind};
-pub use flow_macros::*;
 pub use engine::EpochPolicy;
 pub use env::Virtual;
+pub use error::{Error, ErrorKind};
+pub use flow_macros::*;
 pub use run::{Dataflow, Finished, GraphFormat, Progress, RunOptions, Running, Stopper, Summary};
 pub use stream::{Broadcast, Keyed, Stream};
 
@@ -52,9 +55,10 @@ pub mod prelude {
 /// What the macros name. Not part of the public interface.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::Dataflow;
     pub use crate::bounds::{
-        CheckItem, CheckKey, FanOut, Feeds, FeedsKeyed, FeedsKeyedExactly, FeedsRef, Fits, Item, Key, OneStream, Param,
-        Pass, one_stream, when,
+        CheckItem, CheckKey, FanOut, Feeds, FeedsKeyed, FeedsKeyedExactly, FeedsRef, Fits, Item,
+        Key, OneStream, Param, Pass, one_stream, when,
     };
     pub use crate::consumer::{Consumer, Edge, Head, Tee};
     pub use crate::control::Control;
@@ -66,8 +70,9 @@ pub mod __private {
         FilterFn, FilterPlan, Held, Optional, StatefulFn, StatefulPlan, StepFn, StepPlan,
     };
     pub use crate::plan::*;
-    pub use crate::state::{Field, LoadError, Saved, Schema, State, Variant, load_foreign, save_foreign};
-    pub use crate::steps::{Branch, Feed, SourceFlow, __seal as seal};
+    pub use crate::state::{
+        Field, LoadError, Saved, Schema, State, Variant, load_foreign, save_foreign,
+    };
+    pub use crate::steps::{__seal as seal, Branch, Feed, SourceFlow};
     pub use crate::stream::{Broadcast, ConfigArg, Fixed, Keyed, Slot, Stream, Token, handle};
-    pub use crate::Dataflow;
 }

@@ -372,7 +372,12 @@ where
         self.after(head.hash, kept);
     }
     #[inline(always)]
-    fn push_key_in_item<X: KeyInItem<Keyed<Q::Owned, A>>>(&mut self, hash: u64, item: A, extract: &X) {
+    fn push_key_in_item<X: KeyInItem<Keyed<Q::Owned, A>>>(
+        &mut self,
+        hash: u64,
+        item: A,
+        extract: &X,
+    ) {
         let lookup = InItem::<Keyed<Q::Owned, A>, X>(&item, extract);
         let entry = self.table.find_or_insert(hash, &lookup, Op::Held::fresh);
         let kept = Self::run(&self.id, &self.config, hash, entry, item, &mut self.down);

@@ -83,7 +83,10 @@ pub trait FlowBody: Sized + 'static {
     /// The dataflow as it was written.
     const GRAPH: Graph;
     /// The body: wires on tokens, then assembles.
-    fn assemble<H: Host>(params: <Self::Count as ParamsOf<Self>>::Params, cx: &mut H::Cx<'_>) -> Assembled;
+    fn assemble<H: Host>(
+        params: <Self::Count as ParamsOf<Self>>::Params,
+        cx: &mut H::Cx<'_>,
+    ) -> Assembled;
 }
 
 /// That a body has been gone through to its end: no early `return` can leave a dataflow half wired.

@@ -5,7 +5,9 @@ use std::fmt;
 use std::time::Duration;
 
 /// Microseconds since 1970-01-01 UTC; negative before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
@@ -26,7 +28,9 @@ impl Timestamp {
 }
 
 /// The unit of recovery, as users see it: the label of what lies between two barriers. The first run begins with 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Epoch(pub u64);
 
 impl Epoch {
@@ -50,7 +54,9 @@ impl fmt::Display for Epoch {
 }
 
 /// The dense number of a barrier: 0, 1, 2, .. Every barrier closes exactly one epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Barrier(pub u64);
 
 impl Barrier {

@@ -223,7 +223,7 @@ fn generics_are_learnt_from_the_stream_or_said() {
 
 #[derive(Clone, Default)]
 struct Rates {
-    of: std::collections::HashMap<String, u64>,
+    of: std::collections::BTreeMap<String, u64>,
 }
 
 #[map]

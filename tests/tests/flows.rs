@@ -545,3 +545,129 @@ mod live {
         }
     }
 }
+
+mod typed {
+    use super::*;
+
+    /// What becomes of an order.
+    #[derive(Branch)]
+    enum Decision {
+        Allow(u64),
+        Deny(String),
+        Review(u64),
+    }
+
+    #[map]
+    fn decide(n: u64) -> Decision {
+        match n % 3 {
+            0 => Decision::Allow(n),
+            1 => Decision::Deny(n.to_string()),
+            _ => Decision::Review(n),
+        }
+    }
+
+    /// State in fields, one of them a collection.
+    #[stateful]
+    #[derive(Default)]
+    struct Seen {
+        total: u64,
+        parities: BTreeMap<u64, u64>,
+    }
+
+    #[stateful_map]
+    fn tally(seen: &mut Seen, key: &u64, item: u64) -> (u64, u64) {
+        seen.total += 1;
+        let parity = seen.parities.entry(item % 2).or_default();
+        *parity += 1;
+        (key + seen.parities.values().sum::<u64>(), seen.total)
+    }
+
+    /// State without a default, which goes.
+    #[stateful]
+    enum Open {
+        Once,
+        Twice,
+    }
+
+    #[stateful_filter_map]
+    fn triple(open: &mut Option<Open>, key: &u64, _item: u64) -> Option<u64> {
+        *open = match open {
+            None => Some(Open::Once),
+            Some(Open::Once) => Some(Open::Twice),
+            Some(Open::Twice) => None,
+        };
+        open.is_none().then_some(*key)
+    }
+
+    /// The streams of a sub-flow, by name.
+    #[derive(Outputs)]
+    struct Sorted {
+        good: Stream<u64>,
+        bad: Stream<String>,
+        unsure: Keyed<u64, u64>,
+    }
+
+    #[dataflow]
+    fn sort_out(orders: Stream<u64>) -> Sorted {
+        let decided = decide(orders);
+        let Decision { allow, deny, review } = branch(decided);
+        let by_size = key_by(review, |n| n % 4);
+        Sorted { good: allow, bad: deny, unsure: by_size }
+    }
+
+    #[dataflow]
+    fn orders(
+        input: Given<u64>,
+        allowed: Collect<u64>,
+        denied: Collect<String>,
+        tallies: Collect<(u64, (u64, u64))>,
+        triples: Collect<(u64, u64)>,
+    ) {
+        let all = source(input);
+        let Sorted { good, bad, unsure } = sort_out(all);
+        let tallied = tally(unsure);
+        let thirds = triple(unsure);
+        sink(good, allowed);
+        sink(bad, denied);
+        sink(tallied, tallies);
+        sink(thirds, triples);
+    }
+
+    proptest! {
+        #![proptest_config(config())]
+        #[test]
+        fn like_matches_and_maps(input in numbers(), seed: u64, barriers in 0..20_usize) {
+            let of = |kind: u64| input.iter().flatten().copied().filter(move |n| n % 3 == kind);
+            let good = sorted(of(0));
+            let bad = sorted(of(1).map(|n| n.to_string()));
+            let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
+            of(2).for_each(|n| *counts.entry(n % 4).or_default() += 1);
+            let tallied = counts.iter().flat_map(|(k, n)| (1..=*n).map(move |n| (*k, (k + n, n))));
+            let thirds = counts.iter().flat_map(|(k, n)| (0..n / 3).map(move |_| (*k, *k)));
+            let (tallied, thirds) = (sorted(tallied), sorted(thirds));
+            everywhere(seed, barriers, || {
+                let (a, b) = (Collect::new(1), Collect::new(1));
+                let (c, d) = (Collect::new(2), Collect::new(1));
+                let flow = orders(given(input.clone()), a.clone(), b.clone(), c.clone(), d.clone());
+                let (good, bad, tallied, thirds) = (&good, &bad, &tallied, &thirds);
+                (flow, move || {
+                    assert_eq!((&a.sorted(), &b.sorted()), (good, bad));
+                    assert_eq!((&c.sorted(), &d.sorted()), (tallied, thirds));
+                })
+            });
+        }
+    }
+
+    #[test]
+    fn it_describes_itself() {
+        let (a, b, c, d) = (Collect::new(1), Collect::new(1), Collect::new(1), Collect::new(1));
+        let flow = orders(given(vec![vec![1]]), a, b, c, d);
+        let described = flow.describe();
+        let tallied =
+            described.steps().find(|step| step.id.as_str() == "tallied").expect("it is there");
+        let state = tallied.state.expect("it keeps state").to_string();
+        assert_eq!(state, "Seen v1 { total: u64, parities: {u64: u64} }");
+        assert_eq!((described.sources.len(), described.sinks.len()), (1, 4), "{described}");
+        assert!(flow.graph().to_text().contains("good/decided"), "{}", flow.graph().to_text());
+    }
+}

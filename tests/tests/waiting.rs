@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flow_runtime::Virtual;
-use flow_runtime::io::{ForEach, FromIter, Sink, for_each, from_iter};
+use flow_runtime::io::{
+    ChannelSource, ForEach, FromIter, Sink, channel, for_each, for_each_keyed, from_iter,
+};
 use flow_runtime::prelude::*;
 
 type Numbers = FromIter<std::ops::Range<u64>>;
@@ -50,7 +52,7 @@ fn merge_of_two_sources<S: Sink<Keyed<u8, u64>>>(numbers: Numbers, copies: u64, 
 fn largest() -> (impl Sink<Keyed<u8, u64>>, Arc<AtomicU64>) {
     let largest = Arc::new(AtomicU64::new(0));
     let to = Arc::clone(&largest);
-    (flow_runtime::io::for_each_keyed(move |_: &u8, n: u64| drop(to.fetch_max(n, Ordering::Relaxed))), largest)
+    (for_each_keyed(move |_: &u8, n: u64| drop(to.fetch_max(n, Ordering::Relaxed))), largest)
 }
 
 #[test]
@@ -132,13 +134,14 @@ fn a_sink_holds_its_sources_back() {
 
 #[test]
 fn a_run_that_waits_for_ever_is_an_error_on_the_virtual_schedule() {
-    let (_sender, numbers) = flow_runtime::io::channel::<u64>(1);
-    let error = fed(numbers).workers(2).simulate(Virtual::new(1)).expect_err("nobody sends anything");
+    let (_sender, numbers) = channel::<u64>(1);
+    let error =
+        fed(numbers).workers(2).simulate(Virtual::new(1)).expect_err("nobody sends anything");
     assert!(error.to_string().contains("every worker waits"), "{error}");
 }
 
 #[dataflow]
-fn fed(numbers: flow_runtime::io::ChannelSource<u64>) {
+fn fed(numbers: ChannelSource<u64>) {
     let all = source(numbers);
     discard(all, "only that it comes matters here");
 }

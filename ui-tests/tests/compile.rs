@@ -11,7 +11,8 @@ fn ui() {
     cases.pass("tests/pass/*.rs");
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let version = Command::new(rustc).arg("--version").output().map(|output| output.stdout);
-    let version = version.map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
+    let version =
+        version.map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
     if version.starts_with(COMPILER) {
         cases.compile_fail("tests/ui/*.rs");
     } else {

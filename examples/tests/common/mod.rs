@@ -11,7 +11,11 @@ pub(crate) fn example(name: &str) -> Command {
     path.pop();
     path.push("examples");
     path.push(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    assert!(path.exists(), "{} is missing: run `cargo test -p flow-examples` without a filter on targets", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo test -p flow-examples` without a filter on targets",
+        path.display()
+    );
     let mut command = Command::new(path);
     command.stdin(Stdio::null()).env_remove("FLOW_WORKERS").env_remove("RUST_BACKTRACE");
     command

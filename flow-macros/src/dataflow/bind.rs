@@ -11,7 +11,10 @@ pub(super) enum Binding {
     One(Ident),
     Tuple(Vec<Ident>),
     /// Field and name.
-    Named { path: Path, fields: Vec<(Ident, Ident)> },
+    Named {
+        path: Path,
+        fields: Vec<(Ident, Ident)>,
+    },
 }
 
 /// Reads a pattern; `None` where there is an error.

@@ -457,7 +457,9 @@ impl Parts<'_> {
             }
             // Within a dataflow the type of this name is wired. The function shows the signature, and gives its
             // tokens, which are of no use elsewhere.
-            Shape::Sub if flow.poisoned => quote!(::core::unreachable!("a dataflow with an error does not compile")),
+            Shape::Sub if flow.poisoned => {
+                quote!(::core::unreachable!("a dataflow with an error does not compile"))
+            }
             Shape::Sub => match &flow.signature.output {
                 Output::Struct(ty) => quote!(<#ty as #private::Outputs>::streams()),
                 _ => quote! {
@@ -467,7 +469,9 @@ impl Parts<'_> {
             },
         };
         let lints = match flow.signature.shape() {
-            Shape::Sub => quote!(#[allow(dead_code, unused_variables, unreachable_code, clippy::all)]),
+            Shape::Sub => {
+                quote!(#[allow(dead_code, unused_variables, unreachable_code, clippy::all)])
+            }
             _ => quote!(),
         };
         quote! {

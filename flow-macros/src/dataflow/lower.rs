@@ -82,7 +82,8 @@ fn lower_step(flow: &Flow, step: &Step, node: usize, params: &Params) -> TokenSt
         checks.push(answer);
     }
 
-    let arguments: Vec<TokenStream> = step.args.iter().map(|arg| argument(flow, arg, params)).collect();
+    let arguments: Vec<TokenStream> =
+        step.args.iter().map(|arg| argument(flow, arg, params)).collect();
     let arguments = parenthesised(step, quote!(#(#arguments),*));
     let wire = method(step, "__wire", step.args.len());
     let called = match turbofish(step) {
@@ -144,7 +145,13 @@ fn lower_step(flow: &Flow, step: &Step, node: usize, params: &Params) -> TokenSt
 }
 
 /// Binds several streams by name, and sees to it that none is left out.
-fn by_name(flow: &Flow, ways: &Ident, path: &syn::Path, fields: &[(Ident, StreamIx)], answer: &Ident) -> TokenStream {
+fn by_name(
+    flow: &Flow,
+    ways: &Ident,
+    path: &syn::Path,
+    fields: &[(Ident, StreamIx)],
+    answer: &Ident,
+) -> TokenStream {
     let private = flow.paths.private();
     let span = last(path).span();
     // The path says nothing that rustc does not know; mentioned like this, its import is a used one.
@@ -257,7 +264,11 @@ impl Params {
         let private = flow.paths.private();
         let (marker, list) = (super::emit::params_name(flow), flow.signature.generic_list());
         Params {
-            names: flow.signature.of_kind(ParamKind::Config).map(|param| param.name.clone()).collect(),
+            names: flow
+                .signature
+                .of_kind(ParamKind::Config)
+                .map(|param| param.name.clone())
+                .collect(),
             given: quote!(#private::given),
             marker: quote!(#marker #list),
         }
@@ -283,10 +294,12 @@ struct Clones<'a> {
 impl Clones<'_> {
     /// `{ let a = a.clone(); expr }`, for the parameters among the words.
     fn around(&self, expr: &Expr, words: &[Ident]) -> Option<Expr> {
-        let mut own: Vec<&Ident> = words.iter().filter(|word| self.params.names.contains(word)).collect();
+        let mut own: Vec<&Ident> =
+            words.iter().filter(|word| self.params.names.contains(word)).collect();
         own.sort();
         own.dedup();
-        let clones: Vec<TokenStream> = own.iter().filter_map(|name| self.params.clone_of(name)).collect();
+        let clones: Vec<TokenStream> =
+            own.iter().filter_map(|name| self.params.clone_of(name)).collect();
         if clones.is_empty() {
             return None;
         }

@@ -68,7 +68,7 @@ enum From {
 
 /// A statement of the body.
 enum Part {
-    Plain(Stmt),
+    Plain(Box<Stmt>),
     Step(Box<Step>),
     /// Names that an error stands for.
     Bad(Vec<Ident>, TokenStream),
@@ -105,7 +105,10 @@ enum Outputs {
     /// `let (a, b) = ..`
     Tuple(Vec<StreamIx>),
     /// `let Sides { buys, sells } = ..`, alphabetically by field.
-    Named { path: Path, fields: Vec<(Ident, StreamIx)> },
+    Named {
+        path: Path,
+        fields: Vec<(Ident, StreamIx)>,
+    },
 }
 
 impl Outputs {

@@ -10,18 +10,26 @@ use crate::paths::Paths;
 
 fn read(function: &str) -> (Flow, Vec<String>) {
     let mut errors = Errors::default();
-    let flow = body::parse(syn::parse_str(function).expect("a function"), Paths::default(), &mut errors);
+    let flow =
+        body::parse(syn::parse_str(function).expect("a function"), Paths::default(), &mut errors);
     let texts = errors.texts();
     (flow, texts)
 }
 
 /// All errors of a dataflow, first lines only.
 fn errors_of(function: &str) -> Vec<String> {
-    let expanded = expand(TokenStream::new(), TokenStream::from_str(function).expect("tokens")).to_string();
+    let expanded =
+        expand(TokenStream::new(), TokenStream::from_str(function).expect("tokens")).to_string();
     expanded
         .split("compile_error ! { \"")
         .skip(1)
-        .map(|rest| rest.split("\\n").next().and_then(|line| line.split("\" }").next()).unwrap_or_default().to_owned())
+        .map(|rest| {
+            rest.split("\\n")
+                .next()
+                .and_then(|line| line.split("\" }").next())
+                .unwrap_or_default()
+                .to_owned()
+        })
         .collect()
 }
 
@@ -45,7 +53,8 @@ fn a_step_is_known_by_its_first_argument() {
 
 #[test]
 fn an_unknown_first_name_is_left_to_rustc_but_never_wired() {
-    let (flow, errors) = read("fn f(text: Path) { let lines = source(text); let words = split(linse); }");
+    let (flow, errors) =
+        read("fn f(text: Path) { let lines = source(text); let words = split(linse); }");
     assert_eq!(errors, [""; 0], "rustc knows which name was meant");
     assert!(flow.poisoned);
     let text = lower::lower(&flow).to_string();
@@ -54,7 +63,8 @@ fn an_unknown_first_name_is_left_to_rustc_but_never_wired() {
 
 #[test]
 fn streams_in_closures_may_be_shadowed() {
-    let fine = "fn f(t: T) { let a = source(t); let b = map(a, |a| { let b = a; b }); sink(b, s()); }";
+    let fine =
+        "fn f(t: T) { let a = source(t); let b = map(a, |a| { let b = a; b }); sink(b, s()); }";
     assert_eq!(read(fine).1, [""; 0]);
     let wrong = "fn f(t: T) { let a = source(t); let b = map(a, |x| x + a); sink(b, s()); }";
     assert_eq!(errors_of(wrong), ["`a` is a stream and can only be passed directly to a step"]);
@@ -91,18 +101,39 @@ fn all_errors_of_a_body_are_told() {
 
 #[test]
 fn the_function_exists_even_where_the_body_has_errors() {
-    let expanded = expand(TokenStream::new(), quote!(pub fn f(t: T) { let a = source(t); })).to_string();
-    assert!(expanded.contains("pub fn f (t : T) -> :: flow_runtime :: __private :: Dataflow <"), "{expanded}");
+    let expanded = expand(
+        TokenStream::new(),
+        quote!(
+            pub fn f(t: T) {
+                let a = source(t);
+            }
+        ),
+    )
+    .to_string();
+    assert!(
+        expanded.contains("pub fn f (t : T) -> :: flow_runtime :: __private :: Dataflow <"),
+        "{expanded}"
+    );
     assert!(expanded.contains("never consumed"), "{expanded}");
     let half_typed = "fn f (t : T) { let a = source (t) ; let b = ma }";
-    let expanded = expand(TokenStream::new(), TokenStream::from_str(half_typed).expect("tokens")).to_string();
+    let expanded =
+        expand(TokenStream::new(), TokenStream::from_str(half_typed).expect("tokens")).to_string();
     assert!(expanded.starts_with(half_typed) && expanded.contains("compile_error"), "{expanded}");
 }
 
 #[test]
 fn what_is_not_a_function_is_emitted_as_it_is() {
-    let expanded = expand(TokenStream::new(), quote!(struct S;)).to_string();
-    assert!(expanded.starts_with("struct S ;") && expanded.contains("stands on a function"), "{expanded}");
+    let expanded = expand(
+        TokenStream::new(),
+        quote!(
+            struct S;
+        ),
+    )
+    .to_string();
+    assert!(
+        expanded.starts_with("struct S ;") && expanded.contains("stands on a function"),
+        "{expanded}"
+    );
 }
 
 #[test]
@@ -118,11 +149,19 @@ fn parameters_are_cloned_where_they_are_mentioned() {
     );
     assert_eq!(errors, [""; 0]);
     let text = lower::lower(&flow).to_string();
-    let clone = |name: &str, n: usize| format!(":: flow_runtime :: __private :: given :: < __f_params , {n} > (& {name})");
+    let clone = |name: &str, n: usize| {
+        format!(":: flow_runtime :: __private :: given :: < __f_params , {n} > (& {name})")
+    };
     assert!(text.contains(&format!("let p = {} ; move | x | x + p . n", clone("p", 1))), "{text}");
-    assert!(text.contains(&format!("p : {} , n : {} . len () , m : & q", clone("p", 1), clone("q", 2))), "{text}");
+    assert!(
+        text.contains(&format!("p : {} , n : {} . len () , m : & q", clone("p", 1), clone("q", 2))),
+        "{text}"
+    );
     assert!(text.contains(&format!("let q = {} ; vec ! [q]", clone("q", 2))), "{text}");
-    assert!(text.contains(&format!("make (& p) . with ({{ {} }})", clone("p", 1))), "ordinary Rust: {text}");
+    assert!(
+        text.contains(&format!("make (& p) . with ({{ {} }})", clone("p", 1))),
+        "ordinary Rust: {text}"
+    );
 }
 
 #[test]
@@ -140,8 +179,15 @@ fn ids_of_several_outputs_and_of_ends() {
     assert_eq!(errors, [""; 0]);
     let ids: Vec<&str> = flow.steps().map(|step| step.id.as_str()).collect();
     assert_eq!(ids, ["in", "r", "pair", "in.sink", "r.sink", "pair.sink", "y.sink"]);
-    let names: Vec<String> =
-        flow.steps().nth(1).expect("the branch").outputs.streams().iter().map(|ix| flow.streams[*ix].name.to_string()).collect();
+    let names: Vec<String> = flow
+        .steps()
+        .nth(1)
+        .expect("the branch")
+        .outputs
+        .streams()
+        .iter()
+        .map(|ix| flow.streams[*ix].name.to_string())
+        .collect();
     assert_eq!(names, ["left", "r"], "alphabetically by field");
 }
 
@@ -159,7 +205,9 @@ fn shapes_and_generics() {
         assert_eq!(signature::parse(&function, &mut errors).shape(), shape, "{head}");
         assert!(errors.is_empty(), "{head}: {:?}", errors.texts());
     }
-    let function = syn::parse_quote!(fn f(a: impl Source<Item = u8>, b: Option<impl Fn(u8) -> u8>) {});
+    let function = syn::parse_quote!(
+        fn f(a: impl Source<Item = u8>, b: Option<impl Fn(u8) -> u8>) {}
+    );
     let mut errors = Errors::default();
     let signature = signature::parse(&function, &mut errors);
     assert_eq!(signature.generic_args().len(), 2, "every `impl Trait` has a name");
@@ -168,7 +216,10 @@ fn shapes_and_generics() {
 #[test]
 fn wrong_heads() {
     for (head, said) in [
-        ("fn f(limit: u8, a: Stream<u8>)", "the streams of a sub-flow come before its configuration"),
+        (
+            "fn f(limit: u8, a: Stream<u8>)",
+            "the streams of a sub-flow come before its configuration",
+        ),
         ("fn f(a: Stream<u8>) -> Broadcast<u8>", "a sub-flow cannot return a `Broadcast`"),
         ("fn f(a: Stream<u8>) -> &Stream<u8>", "a dataflow returns streams"),
         ("fn f(&self, a: Stream<u8>)", "free function"),
@@ -184,7 +235,11 @@ fn wrong_heads() {
         let function = syn::parse_str(&format!("{head} {{}}")).expect("a function");
         let mut errors = Errors::default();
         let _ = signature::parse(&function, &mut errors);
-        assert!(errors.texts().iter().any(|text| text.contains(said)), "{head}: {:?}", errors.texts());
+        assert!(
+            errors.texts().iter().any(|text| text.contains(said)),
+            "{head}: {:?}",
+            errors.texts()
+        );
         let _ = errors.into_tokens();
     }
 }
@@ -207,5 +262,8 @@ lines, more -> merge      -> all
 all         -> ops::split -> words  [words-v1]
 words       -> sink          [words-v1.sink]
 ";
-    assert_eq!(graph::drawing(&flow).replace("               source", "            source"), expected);
+    assert_eq!(
+        graph::drawing(&flow).replace("               source", "            source"),
+        expected
+    );
 }

@@ -28,9 +28,17 @@ fn ways(of: &Ident, names: &[&Ident], private: &TokenStream) -> Ways {
     let streams: Vec<Ident> = (0..names.len()).map(|n| format_ident!("__S{}", n)).collect();
     let binds = (0..names.len()).map(|n| {
         let marker = names[n];
-        let others: Vec<&Ident> = streams.iter().enumerate().filter(|(m, _)| *m != n).map(|(_, other)| other).collect();
+        let others: Vec<&Ident> =
+            streams.iter().enumerate().filter(|(m, _)| *m != n).map(|(_, other)| other).collect();
         let with = |here: TokenStream| {
-            let all = (0..names.len()).map(|m| if m == n { here.clone() } else { let other = &streams[m]; quote!(#other) });
+            let all = (0..names.len()).map(|m| {
+                if m == n {
+                    here.clone()
+                } else {
+                    let other = &streams[m];
+                    quote!(#other)
+                }
+            });
             quote!(#rest<#(#all),*>)
         };
         let (before, after) = (with(quote!(#marker)), with(quote!(#private::Bound)));
@@ -44,7 +52,9 @@ fn ways(of: &Ident, names: &[&Ident], private: &TokenStream) -> Ways {
         }
     });
     let answers: Vec<Ident> = (0..names.len()).map(|n| format_ident!("__P{}", n)).collect();
-    let before = std::iter::once(quote!(())).chain(answers.iter().map(|answer| quote!(#answer))).take(names.len());
+    let before = std::iter::once(quote!(()))
+        .chain(answers.iter().map(|answer| quote!(#answer)))
+        .take(names.len());
     let last = answers.last();
     let items = quote! {
         #(pub enum #names {})*

@@ -140,7 +140,8 @@ fn input_check(operator: &Operator<'_>, paths: &Paths) -> InputCheck {
     match &operator.keyed {
         None if by_borrow(operator) => {
             let owned = owned(item);
-            let bound = quote_spanned!(item.span()=> #private::FeedsRef<#item, #owned, Passed = __P>);
+            let bound =
+                quote_spanned!(item.span()=> #private::FeedsRef<#item, #owned, Passed = __P>);
             InputCheck::Answered(bound)
         }
         None if operator.is_generic(item) => {
@@ -327,7 +328,8 @@ fn implementation(operator: &Operator<'_>, parts: &Parts, sound: bool) -> TokenS
     };
     match &operator.keyed {
         Some((state, key)) => {
-            let call = body(emitted(quote!(#name #turbofish(__state, __key, __item #(, #config_args)*))));
+            let call =
+                body(emitted(quote!(#name #turbofish(__state, __key, __item #(, #config_args)*))));
             // The one place that demands a state: reported here, and not again in every dataflow.
             let held = quote_spanned!(state.span()=> type Held = #state;);
             quote! {

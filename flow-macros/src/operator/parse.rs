@@ -86,10 +86,8 @@ pub(super) fn parse<'a>(kind: Kind, head: &'a Head, errors: &mut Errors) -> Opti
     }
     let keyed = kind.is_stateful().then(|| keyed(kind, &params, errors));
     let item = item(kind, &params[before].1, errors);
-    let configured: Vec<Config> = params[before + 1..]
-        .iter()
-        .filter_map(|(name, ty)| config(name, ty, errors))
-        .collect();
+    let configured: Vec<Config> =
+        params[before + 1..].iter().filter_map(|(name, ty)| config(name, ty, errors)).collect();
     let yielded = output(kind, sig, item.as_ref(), errors);
     let operator = Operator {
         kind,
@@ -335,7 +333,8 @@ fn is_plain(ty: &Type) -> bool {
     let Type::Path(path) = ty else { return true };
     path.path.segments.last().is_some_and(|last| {
         let name = last.ident.to_string();
-        name.starts_with(char::is_lowercase) || ["String", "Vec", "Result", "Box"].contains(&name.as_str())
+        name.starts_with(char::is_lowercase)
+            || ["String", "Vec", "Result", "Box"].contains(&name.as_str())
     })
 }
 

@@ -35,8 +35,13 @@ pub(crate) struct Assembly<'a> {
 /// Builds the stages of a worker and opens its part of the input.
 pub(crate) fn assemble<P: FlowPlan>(plan: P, core: &Rc<Core>) -> Result<(), Error> {
     let io = core.link.env.io();
-    let mut assembly =
-        Assembly { core: Rc::clone(core), io, targets: Vec::new(), failure: None, lifetime: PhantomData };
+    let mut assembly = Assembly {
+        core: Rc::clone(core),
+        io,
+        targets: Vec::new(),
+        failure: None,
+        lifetime: PhantomData,
+    };
     plan.assemble::<Engine>(&mut assembly);
     if let Some(failure) = assembly.failure {
         return Err(failure);
@@ -65,11 +70,18 @@ impl Host for Engine {
         cx.io.clone()
     }
 
-    fn source<S: Source, D: Consumer<Stream<S::Item>>>(cx: &mut Assembly<'_>, id: StepId, source: S, down: D) {
+    fn source<S: Source, D: Consumer<Stream<S::Item>>>(
+        cx: &mut Assembly<'_>,
+        id: StepId,
+        source: S,
+        down: D,
+    ) {
         let (core, link) = (&cx.core, &cx.core.link);
         let dealt = link.assignments.get(&id).cloned().unwrap_or_default();
         let mut readers = Vec::new();
-        for (number, (partition, worker)) in dealt.partitions.into_iter().zip(dealt.workers).enumerate() {
+        for (number, (partition, worker)) in
+            dealt.partitions.into_iter().zip(dealt.workers).enumerate()
+        {
             if worker == core.who {
                 match source.open(&cx.io, &partition, Resume::Fresh) {
                     Ok(reader) => readers.push((number, partition, reader)),
@@ -81,7 +93,12 @@ impl Host for Engine {
         core.add(Rc::new(RefCell::new(stage)));
     }
 
-    fn exchange<R: Item, I: Inlet<R>>(cx: &mut Assembly<'_>, id: StepId, spread: Spread, inlet: I) -> Sending<R> {
+    fn exchange<R: Item, I: Inlet<R>>(
+        cx: &mut Assembly<'_>,
+        id: StepId,
+        spread: Spread,
+        inlet: I,
+    ) -> Sending<R> {
         let outlet = cx.next_outlet();
         let (core, link) = (&cx.core, &cx.core.link);
         let me = core.who;
@@ -91,7 +108,14 @@ impl Host for Engine {
         let queues = (0..link.workers).map(|to| (to, link.queue::<R>(outlet, me, to))).collect();
         cx.targets.push(at);
         let receiver = Receiver { stage, at, lane: me };
-        Sending::new(outlet, Way::Spread(spread), Rc::clone(&cx.core), queues, receiver, Some(R::clone))
+        Sending::new(
+            outlet,
+            Way::Spread(spread),
+            Rc::clone(&cx.core),
+            queues,
+            receiver,
+            Some(R::clone),
+        )
     }
 
     fn handoff<R: 'static, I: Inlet<R>, const N: usize>(
@@ -102,7 +126,8 @@ impl Host for Engine {
         let me = cx.core.who;
         // Such a queue is never seen by another worker, so its rows need not be `Send`.
         #[allow(clippy::arc_with_non_send_sync)]
-        let queues: [Arc<Fifo<R>>; N] = std::array::from_fn(|_| Arc::new(Fifo::new(cx.core.link.queue_limit())));
+        let queues: [Arc<Fifo<R>>; N] =
+            std::array::from_fn(|_| Arc::new(Fifo::new(cx.core.link.queue_limit())));
         let lanes = queues.iter().enumerate().map(|(port, queue)| (port, me, Arc::clone(queue)));
         let stage = Rc::new(RefCell::new(InletStage::new(id, inlet, lanes)));
         let at = cx.core.add(Rc::clone(&stage) as Rc<_>);

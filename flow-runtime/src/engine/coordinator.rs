@@ -93,6 +93,8 @@ pub(crate) struct Coordinator<'a> {
     partitions: BTreeMap<usize, Option<Epoch>>,
     closed_at: Timestamp,
     activity: u64,
+    /// Nothing has happened in the open epoch: its period begins when something does.
+    quiet: bool,
     stop: bool,
     ending: bool,
     failure: Option<Error>,
@@ -104,7 +106,8 @@ pub(crate) struct Coordinator<'a> {
 impl<'a> Coordinator<'a> {
     pub(crate) fn new(link: &'a Link, orders: Orders) -> Self {
         let now = link.env.now();
-        let partitions = (0..orders.authority.unwrap_or(0)).map(|partition| (partition, None)).collect();
+        let partitions =
+            (0..orders.authority.unwrap_or(0)).map(|partition| (partition, None)).collect();
         Coordinator {
             link,
             orders,
@@ -118,6 +121,7 @@ impl<'a> Coordinator<'a> {
             partitions,
             closed_at: now,
             activity: 0,
+            quiet: false,
             stop: false,
             ending: false,
             failure: None,
@@ -188,7 +192,8 @@ impl<'a> Coordinator<'a> {
         self.running = true;
         self.closed_at = self.link.env.now();
         for worker in 0..self.link.workers {
-            self.link.tell_worker(worker, ToWorker::Start { barrier: self.next, epoch: self.epoch });
+            self.link
+                .tell_worker(worker, ToWorker::Start { barrier: self.next, epoch: self.epoch });
         }
     }
 
@@ -208,7 +213,9 @@ impl<'a> Coordinator<'a> {
             // The source says when, and what the next epoch is called: the earliest that a partition waits for.
             let all_wait = self.partitions.values().all(Option::is_some);
             let earliest = self.partitions.values().flatten().min().copied();
-            return earliest.filter(|_| all_wait && self.in_flight.len() < 256).map(|next| (next, Then::Open));
+            return earliest
+                .filter(|_| all_wait && self.in_flight.len() < 256)
+                .map(|next| (next, Then::Open));
         }
         if self.in_flight.len() >= self.orders.policy.in_flight() {
             return None;
@@ -220,9 +227,7 @@ impl<'a> Coordinator<'a> {
                 if now.since(self.closed_at) < period {
                     return None;
                 }
-                if self.happened() == self.activity {
-                    // Nothing to close; look again a period later.
-                    self.closed_at = now;
+                if self.is_quiet(now) {
                     return None;
                 }
                 Some(next)
@@ -232,7 +237,12 @@ impl<'a> Coordinator<'a> {
 
     fn close(&mut self, now: Timestamp, next: Epoch, then: Then) {
         let marker = Marker { barrier: self.next, next, then };
-        tracing::debug!(barrier = marker.barrier.0, epoch = self.epoch.0, ?then, "closing the epoch");
+        tracing::debug!(
+            barrier = marker.barrier.0,
+            epoch = self.epoch.0,
+            ?then,
+            "closing the epoch"
+        );
         for worker in 0..self.link.workers {
             self.link.tell_worker(worker, ToWorker::Close(marker));
         }
@@ -242,7 +252,7 @@ impl<'a> Coordinator<'a> {
         self.link.counters.epoch.store(next.0, Ordering::Relaxed);
         self.items = 0;
         self.closed_at = now;
-        self.activity = self.happened();
+        self.activity = self.link.happened();
         self.ending = then.ends();
         for waits_for in self.partitions.values_mut() {
             if waits_for.is_some_and(|waits_for| waits_for <= next) {
@@ -253,10 +263,14 @@ impl<'a> Coordinator<'a> {
 
     /// A worker has passed a barrier; when all have, it is committed. Barriers are passed in order.
     fn passed(&mut self, barrier: Barrier) {
-        if let Some(in_flight) = self.in_flight.iter_mut().find(|in_flight| in_flight.marker.barrier == barrier) {
+        if let Some(in_flight) =
+            self.in_flight.iter_mut().find(|in_flight| in_flight.marker.barrier == barrier)
+        {
             in_flight.passed += 1;
         }
-        while let Some(done) = self.in_flight.pop_front_if(|first| first.passed == self.link.workers) {
+        while let Some(done) =
+            self.in_flight.pop_front_if(|first| first.passed == self.link.workers)
+        {
             let next = done.marker.next;
             tracing::debug!(barrier = done.marker.barrier.0, next = next.0, "committed");
             self.link.counters.committed.store(next.0, Ordering::Relaxed);
@@ -269,15 +283,26 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    /// A number that changes whenever something happens.
-    fn happened(&self) -> u64 {
-        let counters = &self.link.counters;
-        counters.items_in.load(Ordering::Relaxed).wrapping_add(counters.items_out.load(Ordering::Relaxed))
+    /// Whether nothing has happened in the open epoch. An idle run sleeps until something does, and a period later the
+    /// epoch is closed.
+    fn is_quiet(&mut self, now: Timestamp) -> bool {
+        let was_quiet = self.quiet;
+        self.link.set_quiet(true);
+        self.quiet = self.link.happened() == self.activity;
+        if !self.quiet {
+            self.link.set_quiet(false);
+        }
+        if was_quiet && !self.quiet {
+            self.closed_at = now;
+            return true;
+        }
+        self.quiet
     }
 
     /// A run that was told to stop, or has failed, and no longer moves is given up.
     fn is_out_of_patience(&mut self, now: Timestamp) -> bool {
-        let happened = self.happened().wrapping_add(self.link.counters.committed.load(Ordering::Relaxed));
+        let happened =
+            self.link.happened().wrapping_add(self.link.counters.committed.load(Ordering::Relaxed));
         if happened != self.progress.0 {
             self.progress = (happened, now);
         }
@@ -308,9 +333,12 @@ impl<'a> Coordinator<'a> {
             return Some(self.progress.1.after(STOP_PATIENCE));
         }
         match self.orders.policy.0 {
-            Policy::Every(period) if self.running && !self.ending && self.partitions.is_empty() => {
+            Policy::Every(period)
+                if self.running && !self.ending && !self.quiet && self.partitions.is_empty() =>
+            {
                 // When too many barriers are on their way, a passed one wakes the coordinator.
-                (self.in_flight.len() < self.orders.policy.in_flight()).then(|| self.closed_at.after(period))
+                (self.in_flight.len() < self.orders.policy.in_flight())
+                    .then(|| self.closed_at.after(period))
             }
             _ => None,
         }
@@ -318,6 +346,9 @@ impl<'a> Coordinator<'a> {
 }
 
 fn stuck() -> Error {
-    Error::new(ErrorKind::Stopped, "every worker waits for another one, so nothing will ever happen again")
-        .help("a source that is fed from outside cannot be used on the virtual schedule")
+    Error::new(
+        ErrorKind::Stopped,
+        "every worker waits for another one, so nothing will ever happen again",
+    )
+    .help("a source that is fed from outside cannot be used on the virtual schedule")
 }

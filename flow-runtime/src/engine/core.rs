@@ -18,7 +18,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::task::{Wake, Waker};
 
 use crate::control::Answer;
 use crate::describe::{OutletId, StepId};
@@ -64,10 +64,22 @@ pub(crate) trait Stage {
 /// Unwinds a worker's stack after the run was aborted elsewhere. It is no error of this worker.
 pub(crate) struct Aborted;
 
+struct WakeWorker {
+    link: Arc<Link>,
+    who: usize,
+}
+
+impl Wake for WakeWorker {
+    fn wake(self: Arc<Self>) {
+        self.link.env.unpark(self.who);
+    }
+}
+
 /// One worker's stages and what they share.
 pub(crate) struct Core {
     pub(crate) who: usize,
     pub(crate) link: Arc<Link>,
+    waker: Waker,
     stages: RefCell<Vec<Rc<RefCell<dyn Stage>>>>,
     /// For each stage, itself and all that lie upstream of it.
     upstream: RefCell<Vec<Vec<bool>>>,
@@ -84,9 +96,11 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(who: usize, link: Arc<Link>) -> Self {
         let now = link.env.now();
+        let waker = Waker::from(Arc::new(WakeWorker { link: Arc::clone(&link), who }));
         Core {
             who,
             link,
+            waker,
             stages: RefCell::default(),
             upstream: RefCell::default(),
             stack: RefCell::default(),
@@ -110,8 +124,9 @@ impl Core {
     /// Settles which stage lies upstream of which; `targets` says which stage an outlet leads to.
     pub(crate) fn settle(&self, targets: impl Fn(OutletId) -> usize) {
         let stages = self.stages.borrow();
-        let mut upstream: Vec<Vec<bool>> =
-            (0..stages.len()).map(|this| (0..stages.len()).map(|other| other == this).collect()).collect();
+        let mut upstream: Vec<Vec<bool>> = (0..stages.len())
+            .map(|this| (0..stages.len()).map(|other| other == this).collect())
+            .collect();
         // From the most upstream stage down: what is upstream of a stage is upstream of all that it feeds.
         for this in (0..stages.len()).rev() {
             for outlet in stages[this].borrow().outlets() {
@@ -198,6 +213,11 @@ impl Core {
         }
     }
 
+    /// Wakes this worker.
+    pub(crate) fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.now.get()
     }
@@ -209,7 +229,7 @@ impl Core {
     /// Takes note of what consumers answered.
     pub(crate) fn take(&self, answer: &mut Answer, id: &StepId) {
         if answer.items_out > 0 {
-            self.link.counters.items_out.fetch_add(answer.items_out, Ordering::Relaxed);
+            self.link.count(&self.link.counters.items_out, answer.items_out);
         }
         if let Some(failure) = answer.failure.take() {
             self.fail(failure.at_step(id));

@@ -42,7 +42,8 @@ pub(crate) fn launch<P: FlowPlan>(
         report_items: policy.report_items().filter(|_| found.authority.is_none()),
         rate: rate.map(|rate| rate / workers as f64),
     };
-    let orders = Orders { policy, finish, authority: found.authority.map(|(_, partitions)| partitions) };
+    let orders =
+        Orders { policy, finish, authority: found.authority.map(|(_, partitions)| partitions) };
     let link = Arc::new(Link::new(env, workers, hash_seed, found.assignments, options));
     link.env.begin(workers + 1);
     let thread = {
@@ -79,7 +80,9 @@ fn run<P: FlowPlan>(plan: &P, link: &Arc<Link>, orders: Orders) -> Result<(), Er
     link.env.leave(link.coordinator());
     // A worker that does not come back is left behind: its thread ends with the process.
     for thread in threads {
-        if thread.is_finished() || !matches!(&outcome, Err(error) if error.kind() == ErrorKind::Stopped) {
+        if thread.is_finished()
+            || !matches!(&outcome, Err(error) if error.kind() == ErrorKind::Stopped)
+        {
             // A worker's panics are caught inside of it.
             let _ = thread.join();
         }
@@ -97,7 +100,10 @@ fn worker<P: FlowPlan>(plan: P, who: usize, link: &Arc<Link>) {
     link.env.leave(who);
 }
 
-fn spawn<T: Send + 'static>(name: String, f: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, Error> {
+fn spawn<T: Send + 'static>(
+    name: String,
+    f: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Error> {
     thread::Builder::new().name(name).spawn(f).map_err(|error| {
         Error::new(ErrorKind::Configuration, format!("cannot start a thread: {error}"))
             .help("run with fewer workers")

@@ -62,6 +62,8 @@ pub(crate) struct Link {
     to_workers: Vec<SegQueue<ToWorker>>,
     to_coordinator: SegQueue<ToCoordinator>,
     abort: AtomicBool,
+    /// The coordinator sleeps until something happens.
+    quiet: AtomicBool,
     pub(crate) counters: Counters,
     pub(crate) options: LinkOptions,
 }
@@ -107,6 +109,7 @@ impl Link {
             to_workers: (0..workers).map(|_| SegQueue::new()).collect(),
             to_coordinator: SegQueue::new(),
             abort: AtomicBool::new(false),
+            quiet: AtomicBool::new(false),
             counters: Counters::default(),
             options,
         }
@@ -118,14 +121,19 @@ impl Link {
     }
 
     /// The queue of an outlet between two workers.
-    pub(crate) fn queue<R: Send + 'static>(&self, outlet: OutletId, from: usize, to: usize) -> Arc<Fifo<R>> {
+    pub(crate) fn queue<R: Send + 'static>(
+        &self,
+        outlet: OutletId,
+        from: usize,
+        to: usize,
+    ) -> Arc<Fifo<R>> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = queues
-            .entry((outlet, from, to))
-            .or_insert_with(|| Arc::new(Fifo::<R>::new(self.queue_limit())) as Arc<dyn Any + Send + Sync>);
-        Arc::clone(queue)
-            .downcast()
-            .expect("every worker assembles the same plan, so both ends of an outlet have one row type")
+        let queue = queues.entry((outlet, from, to)).or_insert_with(|| {
+            Arc::new(Fifo::<R>::new(self.queue_limit())) as Arc<dyn Any + Send + Sync>
+        });
+        Arc::clone(queue).downcast().expect(
+            "every worker assembles the same plan, so both ends of an outlet have one row type",
+        )
     }
 
     /// Batches a queue may hold. There are workers² queues per exchange, so each is the shorter the more there are.
@@ -149,6 +157,28 @@ impl Link {
 
     pub(crate) fn next_for_coordinator(&self) -> Option<ToCoordinator> {
         self.to_coordinator.pop()
+    }
+
+    /// Counts items, and wakes the coordinator if it sleeps until there are some.
+    pub(crate) fn count(&self, counter: &AtomicU64, items: u64) {
+        counter.fetch_add(items, Ordering::SeqCst);
+        if self.quiet.load(Ordering::SeqCst) && self.quiet.swap(false, Ordering::SeqCst) {
+            self.env.unpark(self.coordinator());
+        }
+    }
+
+    /// A number that changes whenever something happens.
+    pub(crate) fn happened(&self) -> u64 {
+        let counters = &self.counters;
+        counters
+            .items_in
+            .load(Ordering::SeqCst)
+            .wrapping_add(counters.items_out.load(Ordering::SeqCst))
+    }
+
+    /// The coordinator is about to sleep until something happens. It must look whether something has once more.
+    pub(crate) fn set_quiet(&self, quiet: bool) {
+        self.quiet.store(quiet, Ordering::SeqCst);
     }
 
     /// Makes every worker give up as soon as it can.

@@ -29,5 +29,5 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use launch::{Launched, Settings, launch};
 pub use coordinator::EpochPolicy;
+pub(crate) use launch::{Launched, Settings, launch};

@@ -5,6 +5,7 @@ use std::fmt;
 use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Waker;
 
 use crate::control::{Control, Signal};
 use crate::describe::{Describe, OutletId};
@@ -21,7 +22,7 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// The worker's own stage behind an outlet.
 pub(crate) trait Receive<R> {
     /// Whether a batch may be taken now, ahead of what waits in the queues.
-    fn is_free(&self, lane: usize) -> bool;
+    fn is_free(&mut self, lane: usize, waker: &Waker) -> bool;
     /// Takes a batch, and leaves `rows` empty.
     fn take(&mut self, lane: usize, rows: &mut Vec<R>);
 }
@@ -87,12 +88,19 @@ impl<R: 'static> Sending<R> {
             way,
             own,
             turn: core.who % queues.len(),
-            lanes: queues.into_iter().map(|(to, queue)| Lane { to, rows: Vec::new(), queue }).collect(),
+            lanes: queues
+                .into_iter()
+                .map(|(to, queue)| Lane { to, rows: Vec::new(), queue })
+                .collect(),
             core,
             stage: receiver.stage,
             stage_at: receiver.at,
             lane_there: receiver.lane,
-            batch_rows: (BATCH_BYTES / size_of::<R>().max(1)).clamp(1, BATCH_ROWS),
+            batch_rows: match way {
+                // Such a row is a block of a sink, which is a batch already.
+                Way::Spread(Spread::ToWorker) => 1,
+                _ => (BATCH_BYTES / size_of::<R>().max(1)).clamp(1, BATCH_ROWS),
+            },
             duplicate,
         }
     }
@@ -117,7 +125,7 @@ impl<R: 'static> Sending<R> {
         if self.own == Some(at)
             && lane.queue.is_empty()
             && let Ok(mut stage) = self.stage.try_borrow_mut()
-            && stage.is_free(self.lane_there)
+            && stage.is_free(self.lane_there, self.core.waker())
         {
             let rows = &mut lane.rows;
             self.core.in_place(self.stage_at, || stage.take(self.lane_there, rows));
@@ -143,7 +151,10 @@ impl<R: 'static> Sending<R> {
 
     fn mark(&mut self) {
         self.hand_over_all();
-        let marker = self.core.marker().expect("a barrier reaches an outlet only while its marker is being passed");
+        let marker = self
+            .core
+            .marker()
+            .expect("a barrier reaches an outlet only while its marker is being passed");
         for lane in &self.lanes {
             lane.queue.mark(marker);
             if lane.to != self.core.who {

@@ -90,7 +90,8 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
         let readers = readers
             .into_iter()
             .map(|(number, partition, reader)| {
-                let woken = Arc::new(Woken { is: AtomicBool::new(false), link: Arc::clone(link), worker });
+                let woken =
+                    Arc::new(Woken { is: AtomicBool::new(false), link: Arc::clone(link), worker });
                 let waker = Waker::from(Arc::clone(&woken));
                 Open { partition, number, reader, next: Poll::Ready, woken, waker }
             })
@@ -133,14 +134,20 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
             if !S::GIVES_EPOCHS {
                 return Err(Error::new(
                     ErrorKind::Source,
-                    format!("partition {} gives an epoch, but its source does not declare that", open.partition),
+                    format!(
+                        "partition {} gives an epoch, but its source does not declare that",
+                        open.partition
+                    ),
                 )
                 .help("set `GIVES_EPOCHS` in the implementation of `Source`"));
             }
             if next <= self.epoch {
                 return Err(Error::new(
                     ErrorKind::Source,
-                    format!("partition {} goes from epoch {} back to epoch {next}", open.partition, self.epoch),
+                    format!(
+                        "partition {} goes from epoch {} back to epoch {next}",
+                        open.partition, self.epoch
+                    ),
                 )
                 .help("the epochs that a source gives must not decrease"));
             }

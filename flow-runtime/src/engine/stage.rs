@@ -4,6 +4,7 @@
 //! come: nothing behind a marker is touched, so nothing is ever put aside. Then the stage passes the barrier.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use crate::control::{Answer, Control, Signal};
 use crate::describe::{Describe, OutletId, StepId, StepInfo};
@@ -41,9 +42,15 @@ pub(crate) struct InletStage<R, I> {
 
 impl<R: 'static, I: Inlet<R>> InletStage<R, I> {
     /// A stage with a lane for each (port, sending worker, queue).
-    pub(crate) fn new(id: StepId, inlet: I, lanes: impl IntoIterator<Item = (usize, usize, Arc<Fifo<R>>)>) -> Self {
-        let lanes: Vec<_> =
-            lanes.into_iter().map(|(port, from, queue)| Lane { port, from, queue, blocked: false }).collect();
+    pub(crate) fn new(
+        id: StepId,
+        inlet: I,
+        lanes: impl IntoIterator<Item = (usize, usize, Arc<Fifo<R>>)>,
+    ) -> Self {
+        let lanes: Vec<_> = lanes
+            .into_iter()
+            .map(|(port, from, queue)| Lane { port, from, queue, blocked: false })
+            .collect();
         InletStage {
             id,
             inlet,
@@ -88,8 +95,8 @@ impl<R: 'static, I: Inlet<R>> InletStage<R, I> {
 }
 
 impl<R: 'static, I: Inlet<R>> Receive<R> for InletStage<R, I> {
-    fn is_free(&self, lane: usize) -> bool {
-        !self.lanes[lane].blocked && self.inlet.ready()
+    fn is_free(&mut self, lane: usize, waker: &Waker) -> bool {
+        !self.lanes[lane].blocked && self.inlet.ready(waker)
     }
 
     fn take(&mut self, lane: usize, rows: &mut Vec<R>) {
@@ -111,7 +118,7 @@ impl<R: 'static, I: Inlet<R>> Stage for InletStage<R, I> {
     }
 
     fn run(&mut self, core: &Core) -> bool {
-        if self.ended || !self.inlet.ready() {
+        if self.ended || !self.inlet.ready(core.waker()) {
             return false;
         }
         let mut taken = 0;
@@ -133,6 +140,9 @@ impl<R: 'static, I: Inlet<R>> Stage for InletStage<R, I> {
                     self.inlet.batch(port, &mut rows);
                     queue.recycle(rows);
                     core.stop_if_aborted();
+                    if !self.inlet.ready(core.waker()) {
+                        break;
+                    }
                 }
                 Some(Message::Marker(marker)) => {
                     taken += 1;

@@ -62,13 +62,16 @@ impl Survey<'_> {
                     ErrorKind::Configuration,
                     format!("there are two partitions called {}", pair[0]),
                 )
-                .help("a partition's name is what its position is saved under: give each file once")),
+                .help(
+                    "a partition's name is what its position is saved under: give each file once",
+                )),
                 None => Ok(partitions),
             }
         });
         match partitions {
             Ok(partitions) => {
-                let workers = (0..partitions.len()).map(|n| (self.dealt + n) % self.workers).collect();
+                let workers =
+                    (0..partitions.len()).map(|n| (self.dealt + n) % self.workers).collect();
                 self.dealt += partitions.len();
                 let assignment = Assignment { partitions, workers };
                 self.found.assignments.insert(id.clone(), assignment.clone());
@@ -94,7 +97,12 @@ impl Host for Surveying {
         cx.io.clone()
     }
 
-    fn source<S: Source, D: Consumer<Stream<S::Item>>>(cx: &mut Survey<'_>, id: StepId, source: S, _: D) {
+    fn source<S: Source, D: Consumer<Stream<S::Item>>>(
+        cx: &mut Survey<'_>,
+        id: StepId,
+        source: S,
+        _: D,
+    ) {
         cx.found.sources += 1;
         let partitions = source.partitions(&cx.io);
         let dealt = cx.deal(&id, partitions);
@@ -116,7 +124,11 @@ impl Host for Surveying {
         Nowhere
     }
 
-    fn handoff<R: 'static, I: Inlet<R>, const N: usize>(_: &mut Survey<'_>, _: StepId, _: I) -> [Nowhere; N] {
+    fn handoff<R: 'static, I: Inlet<R>, const N: usize>(
+        _: &mut Survey<'_>,
+        _: StepId,
+        _: I,
+    ) -> [Nowhere; N] {
         [Nowhere; N]
     }
 

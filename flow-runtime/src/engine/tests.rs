@@ -9,7 +9,10 @@ use crate::describe::StepId;
 use crate::error::{Error, ErrorKind};
 use crate::graph::Graph;
 use crate::host::Host;
-use crate::io::{Delivery, Encoder, Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Sink, SinkWriter, Source};
+use crate::io::{
+    Delivery, Encoder, Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Sink,
+    SinkWriter, Source,
+};
 use crate::plan::{FlowPlan, Plan0, Plan1, Plan2};
 use crate::steps::{flat_map, key_by, map, merge, sink, source, stateful_map};
 use crate::stream::{Keyed, Stream, Token};
@@ -37,7 +40,12 @@ impl Source for Numbers {
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         Ok((0..self.partitions).map(|n| PartitionId::new(n.to_string())).collect())
     }
-    fn open(&self, _: &Io, partition: &PartitionId, _: Resume<u64>) -> Result<NumbersReader, Error> {
+    fn open(
+        &self,
+        _: &Io,
+        partition: &PartitionId,
+        _: Resume<u64>,
+    ) -> Result<NumbersReader, Error> {
         let first = partition.as_str().parse().expect("named by `partitions`");
         Ok(NumbersReader { next: first, step: self.partitions, end: self.count })
     }
@@ -136,24 +144,30 @@ impl FlowPlan for Counting {
         let (numbers, p0) = source::__wire(self.numbers);
         let (copied, p1) = flat_map::__wire(numbers, move |n| (0..copies).map(move |_| n));
         let (keyed, p2) = key_by::__wire(copied, move |n: &u64| n % keys);
-        let (counts, p3) = stateful_map::__wire(keyed, move |count: &mut u64, key: &u64, _: u64| {
-            *count += 1;
-            assert!(Some(*count) != fail_at, "the count of {key} is unlucky");
-            *count
-        });
+        let (counts, p3) =
+            stateful_map::__wire(keyed, move |count: &mut u64, key: &u64, _: u64| {
+                *count += 1;
+                assert!(Some(*count) != fail_at, "the count of {key} is unlucky");
+                *count
+            });
         let ((), p4) = sink::__wire(counts, self.out);
         let id = StepId::root();
         let (c4,) = Plan1::<H, _, _>::assemble(p4, cx, id.child("counts.sink"), ());
-        let (c3,) = Plan1::<H, _, _>::assemble(p3, cx, id.child("counts"), (Edge::new(counts, c4),));
+        let (c3,) =
+            Plan1::<H, _, _>::assemble(p3, cx, id.child("counts"), (Edge::new(counts, c4),));
         let (c2,) = Plan1::<H, _, _>::assemble(p2, cx, id.child("keyed"), (Edge::new(keyed, c3),));
-        let (c1,) = Plan1::<H, _, _>::assemble(p1, cx, id.child("copied"), (Edge::new(copied, c2),));
+        let (c1,) =
+            Plan1::<H, _, _>::assemble(p1, cx, id.child("copied"), (Edge::new(copied, c2),));
         Plan0::<H, _>::assemble(p0, cx, id.child("numbers"), (Edge::new(numbers, c1),));
     }
 }
 
 fn counting(count: u64, partitions: u64) -> (Counting, Arrived<(u64, u64)>) {
     let (out, arrived) = gather();
-    (Counting { numbers: Numbers { count, partitions }, copies: 3, keys: 7, fail_at: None, out }, arrived)
+    (
+        Counting { numbers: Numbers { count, partitions }, copies: 3, keys: 7, fail_at: None, out },
+        arrived,
+    )
 }
 
 /// Each key's counts must be 1..n, each once, in order, and the epochs must not go back.
@@ -179,7 +193,8 @@ fn counts_are_the_same_under_any_schedule_and_number_of_workers() {
     for workers in [1, 2, 3, 8] {
         for seed in 0..20 {
             let (plan, arrived) = counting(200, 3);
-            let flow = Dataflow::__new(plan).workers(workers).epochs(EpochPolicy::items(1 + seed * 7));
+            let flow =
+                Dataflow::__new(plan).workers(workers).epochs(EpochPolicy::items(1 + seed * 7));
             flow.simulate(Virtual::new(seed)).expect("the run succeeds");
             check_counts(&arrived, &expected(200, 3, 7));
         }
@@ -206,8 +221,12 @@ fn items_of_an_epoch_arrive_in_that_epoch() {
     let (plan, arrived) = counting(100, 1);
     let flow = Dataflow::__new(plan).workers(2).epochs(EpochPolicy::items(10));
     flow.simulate(Virtual::new(3)).expect("the run succeeds");
-    let barriers: std::collections::BTreeSet<u64> =
-        arrived.lock().expect("no test panics while it holds this").iter().map(|row| row.0).collect();
+    let barriers: std::collections::BTreeSet<u64> = arrived
+        .lock()
+        .expect("no test panics while it holds this")
+        .iter()
+        .map(|row| row.0)
+        .collect();
     assert!(barriers.len() >= 2, "{barriers:?}");
 }
 
@@ -216,7 +235,10 @@ fn a_panic_names_step_key_and_place_and_ends_the_run() {
     for workers in [1, 3] {
         let (mut plan, _) = counting(10_000, 3);
         plan.fail_at = Some(100);
-        let error = Dataflow::__new(plan).workers(workers).simulate(Virtual::new(9)).expect_err("it panics");
+        let error = Dataflow::__new(plan)
+            .workers(workers)
+            .simulate(Virtual::new(9))
+            .expect_err("it panics");
         assert_eq!((error.kind(), error.step()), (ErrorKind::Panic, Some("counts")));
         assert!(error.message().contains("is unlucky (while at key "), "{error}");
         assert!(error.message().contains("src/engine/tests.rs:"), "{error}");
@@ -255,11 +277,23 @@ impl FlowPlan for Diamond {
         let (c,) = Plan1::<H, _, _>::assemble(p9, cx, id.child("counts"), (Edge::new(counts, c),));
         let (c,) = Plan1::<H, _, _>::assemble(p8, cx, id.child("by_one"), (Edge::new(by_one, c),));
         let (a, b) = Plan2::<H, _, _, _>::assemble(p7, cx, id.child("both"), (Edge::new(both, c),));
-        let (c,) = Plan1::<H, _, _>::assemble(p6, cx, id.child("fast_values"), (Edge::new(fast_values, b),));
+        let (c,) = Plan1::<H, _, _>::assemble(
+            p6,
+            cx,
+            id.child("fast_values"),
+            (Edge::new(fast_values, b),),
+        );
         let (c,) = Plan1::<H, _, _>::assemble(p5, cx, id.child("spread"), (Edge::new(spread, c),));
-        let (right_in,) = Plan1::<H, _, _>::assemble(p4, cx, id.child("many"), (Edge::new(many, c),));
-        let (c,) = Plan1::<H, _, _>::assemble(p3, cx, id.child("slow_values"), (Edge::new(slow_values, a),));
-        let (left_in,) = Plan1::<H, _, _>::assemble(p2, cx, id.child("slow"), (Edge::new(slow, c),));
+        let (right_in,) =
+            Plan1::<H, _, _>::assemble(p4, cx, id.child("many"), (Edge::new(many, c),));
+        let (c,) = Plan1::<H, _, _>::assemble(
+            p3,
+            cx,
+            id.child("slow_values"),
+            (Edge::new(slow_values, a),),
+        );
+        let (left_in,) =
+            Plan1::<H, _, _>::assemble(p2, cx, id.child("slow"), (Edge::new(slow, c),));
         Plan0::<H, _>::assemble(p1, cx, id.child("right"), (Edge::new(right, right_in),));
         Plan0::<H, _>::assemble(p0, cx, id.child("left"), (Edge::new(left, left_in),));
     }
@@ -271,7 +305,8 @@ fn a_merge_that_waits_for_one_side_while_the_other_is_full_goes_on() {
     for workers in [1, 2, 4] {
         for seed in 0..6 {
             let (out, arrived) = gather();
-            let plan = Diamond { numbers: Numbers { count: 12, partitions: 2 }, copies: 40_000, out };
+            let plan =
+                Diamond { numbers: Numbers { count: 12, partitions: 2 }, copies: 40_000, out };
             let flow = Dataflow::__new(plan).workers(workers).epochs(EpochPolicy::items(1));
             flow.simulate(Virtual::new(seed)).expect("the run does not get stuck");
             check_counts(&arrived, &BTreeMap::from([(0, 12 + 12 * 40_000)]));
@@ -292,8 +327,10 @@ fn a_map_keeps_the_key() {
             let ((), p3) = sink::__wire(texts, self.0);
             let id = StepId::root();
             let (c,) = Plan1::<H, _, _>::assemble(p3, cx, id.child("texts.sink"), ());
-            let (c,) = Plan1::<H, _, _>::assemble(p2, cx, id.child("texts"), (Edge::new(texts, c),));
-            let (c,) = Plan1::<H, _, _>::assemble(p1, cx, id.child("keyed"), (Edge::new(keyed, c),));
+            let (c,) =
+                Plan1::<H, _, _>::assemble(p2, cx, id.child("texts"), (Edge::new(texts, c),));
+            let (c,) =
+                Plan1::<H, _, _>::assemble(p1, cx, id.child("keyed"), (Edge::new(keyed, c),));
             Plan0::<H, _>::assemble(p0, cx, id.child("numbers"), (Edge::new(numbers, c),));
             let _ = <Stream<u64> as Token>::KEYED;
         }

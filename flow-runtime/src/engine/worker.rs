@@ -3,7 +3,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::engine::assemble::assemble;
@@ -38,7 +37,9 @@ pub(crate) fn work<P: FlowPlan>(plan: P, who: usize, link: &Arc<Link>) -> Result
     let dismantled = catch_unwind(AssertUnwindSafe(|| core.dismantle()));
     match (result, failure) {
         (Ok(Err(error)), _) | (Ok(Ok(())), Some(error)) => Err(error),
-        (Err(payload), None) if !payload.is::<Aborted>() => Err(failure::of_panic(payload.as_ref())),
+        (Err(payload), None) if !payload.is::<Aborted>() => {
+            Err(failure::of_panic(payload.as_ref()))
+        }
         (Err(_), Some(error)) => Err(error),
         _ => dismantled.map_err(|payload| failure::of_panic(payload.as_ref())),
     }
@@ -181,7 +182,8 @@ impl Worker {
                 break;
             }
             let limit = core.link.env.limit(self.limit.min(allowed));
-            let polled = core.enter(self.sources[n], |stage| stage.poll(&core, limit)).unwrap_or_default();
+            let polled =
+                core.enter(self.sources[n], |stage| stage.poll(&core, limit)).unwrap_or_default();
             ended &= polled.ended;
             if polled.polled {
                 progress = true;
@@ -201,7 +203,7 @@ impl Worker {
         if items == 0 {
             return;
         }
-        link.counters.items_in.fetch_add(items, Ordering::Relaxed);
+        link.count(&link.counters.items_in, items);
         if let Some(allowance) = &mut self.allowance {
             allowance.spend(items);
         }
@@ -214,7 +216,10 @@ impl Worker {
     /// a stop do not wait.
     fn adapt(&mut self, began: Timestamp) {
         let link = &self.core.link;
-        let most = link.options.report_items.map_or(MOST_ITEMS, |items| MOST_ITEMS.min(items.max(1) as usize));
+        let most = link
+            .options
+            .report_items
+            .map_or(MOST_ITEMS, |items| MOST_ITEMS.min(items.max(1) as usize));
         let now = link.env.now();
         self.core.set_now(now);
         let took = now.since(began);
@@ -235,8 +240,13 @@ impl Worker {
 
     fn wake_at(&self) -> Option<Timestamp> {
         let core = &self.core;
-        let stages = self.stages().filter_map(|at| core.enter(at, |stage| stage.wake_at()).flatten());
-        let allowance = self.allowance.as_ref().filter(|_| self.running && !self.exhausted).and_then(Allowance::wake_at);
+        let stages =
+            self.stages().filter_map(|at| core.enter(at, |stage| stage.wake_at()).flatten());
+        let allowance = self
+            .allowance
+            .as_ref()
+            .filter(|_| self.running && !self.exhausted)
+            .and_then(Allowance::wake_at);
         stages.chain(allowance).min()
     }
 }
@@ -270,6 +280,8 @@ impl Allowance {
     /// When the next item may be emitted, if it is the rate that holds it back.
     fn wake_at(&self) -> Option<Timestamp> {
         let missing = 1.0 - self.items;
-        self.at.filter(|_| missing > 0.0).map(|at| at.after(Duration::from_secs_f64(missing / self.per_second)))
+        self.at
+            .filter(|_| missing > 0.0)
+            .map(|at| at.after(Duration::from_secs_f64(missing / self.per_second)))
     }
 }

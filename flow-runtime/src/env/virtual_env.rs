@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::env::Env;
 use crate::io::Io;
@@ -63,6 +64,11 @@ impl Virtual {
     pub fn whole_batches(mut self) -> Self {
         self.rechunk = false;
         self
+    }
+
+    /// How much virtual time has passed.
+    pub fn elapsed(&self) -> Duration {
+        self.lock().now.since(Timestamp(0))
     }
 
     /// How many turns have been taken.

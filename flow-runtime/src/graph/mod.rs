@@ -163,7 +163,12 @@ impl Kind {
     pub const fn starts_stage(&self) -> bool {
         matches!(
             self,
-            Kind::Source | Kind::KeyBy | Kind::Rebalance | Kind::Merge | Kind::Connect | Kind::Broadcast
+            Kind::Source
+                | Kind::KeyBy
+                | Kind::Rebalance
+                | Kind::Merge
+                | Kind::Connect
+                | Kind::Broadcast
         )
     }
 }

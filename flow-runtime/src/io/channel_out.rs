@@ -1,7 +1,10 @@
 //! `channel_out`: items out of a dataflow to the threads of the application.
 
+#![allow(clippy::disallowed_types)] // The application's own threads wait here, in its own time.
+
 use std::fmt;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::bounds::Item;
@@ -222,7 +225,8 @@ where
     type Block = Vec<T>;
     type Position = ();
 
-    /// Waits while the channel is full, which an engine that asks whether the writer is [`ready`](SinkWriter::ready) avoids.
+    /// Waits while the channel is full, which an engine that asks whether the writer is [`ready`](SinkWriter::ready) avoids: there is
+    /// room for a whole block as soon as there is room for an item.
     fn write(&mut self, block: Vec<T>) -> Result<(), Error> {
         if self.queue.push_all(block) {
             return Ok(());
@@ -230,8 +234,8 @@ where
         Err(Error::new(ErrorKind::OutputClosed, "the receiver of the channel was dropped"))
     }
 
-    fn ready(&self) -> bool {
-        self.queue.has_room()
+    fn ready(&mut self, waker: &Waker) -> bool {
+        self.queue.has_room(waker)
     }
 
     fn seal(&mut self, _: Barrier) -> Result<(), Error> {
@@ -281,18 +285,34 @@ mod tests {
         assert_eq!(receiver.recv_timeout(short), Err(ReceiveError::Empty));
     }
 
+    #[derive(Default)]
+    struct Woken(std::sync::atomic::AtomicBool);
+    impl Woken {
+        fn is(&self) -> bool {
+            self.0.load(std::sync::atomic::Ordering::SeqCst)
+        }
+    }
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
     #[test]
     fn a_slow_receiver_holds_the_dataflow_back() {
         let (sink, receiver) = channel_out(3);
         let mut writer = open(&sink);
-        assert!(writer.ready());
+        assert!(writer.ready(Waker::noop()));
         writer.write(vec![0, 1]).expect("is received");
-        assert!(writer.ready());
+        assert!(writer.ready(Waker::noop()));
         writer.write(vec![2, 3, 4]).expect("is received");
-        assert!(!writer.ready());
+        let woken = Arc::new(Woken::default());
+        assert!(!writer.ready(&Waker::from(Arc::clone(&woken))));
+        assert!(!woken.is());
         let writing = thread::spawn(move || (5..50).try_for_each(|n| writer.write(vec![n])));
         assert_eq!(receiver.collect::<Vec<_>>(), (0..50).collect::<Vec<_>>());
         writing.join().expect("does not panic").expect("all was received");
+        assert!(woken.is(), "room was made");
     }
 
     #[test]

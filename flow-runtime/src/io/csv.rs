@@ -130,7 +130,7 @@ impl<T: DeserializeOwned + 'static, P: OnBadRow> Source for Csv<T, P> {
         if !text.is_done() {
             // The first row is always looked at: it has the names of the fields, or at least their number.
             let mut first = self.input.fresh(io, partition)?;
-            let end = rows.next(&mut first)?.map(|bytes| first.offset() + bytes as u64);
+            let end = rows.next(&mut first)?.map(|row| first.offset() + row.bytes as u64);
             width = rows.record.len();
             if let Some(end) = end.filter(|_| self.header) {
                 header = Some(rows.record.clone());
@@ -166,11 +166,11 @@ impl<T: DeserializeOwned + 'static, P> CsvReader<T, P> {
     fn next(&mut self) -> Result<Option<Result<T, BadRow>>, Error> {
         loop {
             let begins_at = self.text.offset();
-            let Some(bytes) = self.rows.next(&mut self.text)? else { return Ok(None) };
+            let Some(Row { bytes, lines }) = self.rows.next(&mut self.text)? else {
+                return Ok(None);
+            };
             let line = self.text.line() + 1;
-            let row = &self.text.unread()[..bytes];
-            let lines = memchr::memchr_iter(b'\n', row).count() as u64;
-            self.text.advance(bytes, lines + u64::from(row.last() != Some(&b'\n')));
+            self.text.advance(bytes, lines);
             if begins_at >= self.header_end {
                 return Ok(Some(self.row(bytes, line)));
             }
@@ -238,8 +238,16 @@ impl<T: DeserializeOwned + 'static, P: OnBadRow> Reader for CsvReader<T, P> {
     }
 }
 
+/// The size of a row with the blank lines before it.
+#[derive(Clone, Copy)]
+struct Row {
+    bytes: usize,
+    lines: u64,
+}
+
 /// Splits text into rows and fields.
 struct Rows {
+    delimiter: u8,
     parser: csv_core::Reader,
     /// The fields of the row that was split last, one behind the other, and where each of them ends.
     fields: Vec<u8>,
@@ -250,6 +258,7 @@ struct Rows {
 impl Rows {
     fn new(delimiter: u8) -> Self {
         let mut rows = Rows {
+            delimiter,
             parser: csv_core::ReaderBuilder::new().delimiter(delimiter).build(),
             fields: vec![0; 1024],
             ends: vec![0; 64],
@@ -261,9 +270,35 @@ impl Rows {
         rows
     }
 
-    /// Splits the next row, and answers how many bytes it has, with the blank lines before it. They are not consumed; but
-    /// blank lines at the end are, for which it answers `None`.
-    fn next(&mut self, text: &mut Text) -> Result<Option<usize>, Error> {
+    /// Splits the next row. It is not consumed; but blank lines at the end are, for which it answers `None`.
+    #[inline]
+    fn next(&mut self, text: &mut Text) -> Result<Option<Row>, Error> {
+        match self.next_plain(text.unread()) {
+            Some(row) if row.bytes <= text.record_max() => Ok(Some(row)),
+            _ => self.next_any(text),
+        }
+    }
+
+    /// Splits the next row if it is there as a whole, without quotes and without blank lines before it: most are.
+    fn next_plain(&mut self, unread: &[u8]) -> Option<Row> {
+        let end = memchr::memchr3(b'\n', b'\r', b'"', unread).filter(|end| *end > 0)?;
+        let bytes = match unread[end..] {
+            [b'\n', ..] => end + 1,
+            [b'\r', b'\n', ..] => end + 2,
+            _ => return None,
+        };
+        self.record.clear();
+        let mut from = 0;
+        for to in memchr::memchr_iter(self.delimiter, &unread[..end]) {
+            self.record.push_field(&unread[from..to]);
+            from = to + 1;
+        }
+        self.record.push_field(&unread[from..end]);
+        Some(Row { bytes, lines: 1 })
+    }
+
+    /// Splits any row.
+    fn next_any(&mut self, text: &mut Text) -> Result<Option<Row>, Error> {
         let (mut bytes, mut written, mut count) = (0, 0, 0);
         loop {
             if bytes > text.record_max() {
@@ -307,7 +342,10 @@ impl Rows {
             self.record.push_field(&self.fields[from..to]);
             from = to;
         }
-        Ok(Some(bytes))
+        let row = &text.unread()[..bytes];
+        let ends = memchr::memchr_iter(b'\n', row).count() as u64;
+        let lines = ends + u64::from(row.last() != Some(&b'\n'));
+        Ok(Some(Row { bytes, lines }))
     }
 }
 

@@ -66,7 +66,9 @@ impl<K, T> fmt::Debug for LatestItems<K, T> {
 impl<K, T> LatestItems<K, T> {
     /// Takes the items out, in no order.
     pub fn take(&self) -> Vec<(K, T)> {
-        std::mem::take(&mut *self.items.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
+        std::mem::take(&mut *self.items.lock().unwrap_or_else(PoisonError::into_inner))
+            .into_iter()
+            .collect()
     }
 }
 
@@ -143,8 +145,9 @@ mod tests {
     fn the_last_item_of_each_key_is_found_once_its_epoch_has_ended() {
         let (sink, items) = latest::<String, u64>();
         let mut encoder = sink.encoder();
-        let mut writer =
-            sink.open(&Io::real(), &PartitionId::new("latest"), Resume::Fresh).expect("opening does nothing");
+        let mut writer = sink
+            .open(&Io::real(), &PartitionId::new("latest"), Resume::Fresh)
+            .expect("opening does nothing");
         for (key, item) in [("a", 1), ("b", 1), ("a", 2)] {
             let mut block = HashMap::new();
             encoder.encode(&key.to_owned(), item, &mut block).expect("encoding does not fail");

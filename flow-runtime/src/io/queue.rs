@@ -3,6 +3,8 @@
 //! A thread that finds it full or empty waits; a dataflow leaves a [`Waker`] instead. Each end may go away: then nothing more is
 //! taken, or nothing more comes.
 
+#![allow(clippy::disallowed_types)] // The application's own threads wait here, in its own time.
+
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -27,6 +29,8 @@ struct State<T> {
     closed: bool,
     /// Of a dataflow that found the queue empty.
     waker: Option<Waker>,
+    /// Of a dataflow that found the queue full.
+    room_waker: Option<Waker>,
 }
 
 /// What is found where there is no item.
@@ -41,7 +45,13 @@ pub(crate) enum Nothing {
 impl<T> Queue<T> {
     /// A queue with one writer that holds `capacity` items, at least one.
     pub(crate) fn new(capacity: usize) -> Self {
-        let state = State { items: VecDeque::new(), writers: 1, closed: false, waker: None };
+        let state = State {
+            items: VecDeque::new(),
+            writers: 1,
+            closed: false,
+            waker: None,
+            room_waker: None,
+        };
         Queue {
             state: Mutex::new(state),
             room: Condvar::new(),
@@ -108,10 +118,24 @@ impl<T> Queue<T> {
         true
     }
 
-    /// Whether something can be put in without waiting.
-    pub(crate) fn has_room(&self) -> bool {
-        let state = self.lock();
-        state.closed || state.items.len() < self.capacity
+    /// Whether something can be put in without waiting; if not, `waker` is called when that changes.
+    pub(crate) fn has_room(&self, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        let room = state.closed || state.items.len() < self.capacity;
+        if !room {
+            state.room_waker = Some(waker.clone());
+        }
+        room
+    }
+
+    /// Wakes who waits for room.
+    fn announce_room(&self, mut state: MutexGuard<'_, State<T>>) {
+        let waker = state.room_waker.take();
+        drop(state);
+        self.room.notify_one();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     /// Takes everything out, into the empty `into`; if there is nothing, `waker` is called when that changes.
@@ -132,8 +156,7 @@ impl<T> Queue<T> {
         let mut state = self.lock();
         loop {
             if let Some(item) = state.items.pop_front() {
-                drop(state);
-                self.room.notify_one();
+                self.announce_room(state);
                 return Ok(item);
             }
             if state.writers == 0 {
@@ -176,7 +199,7 @@ impl<T> Queue<T> {
         let mut state = self.lock();
         state.closed = true;
         let rest = std::mem::take(&mut state.items);
-        drop(state);
+        self.announce_room(state);
         self.room.notify_all();
         // Not under the lock: it is not known what dropping an item does.
         drop(rest);

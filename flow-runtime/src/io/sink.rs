@@ -4,6 +4,8 @@
 //! The [`SinkWriter`] of a partition runs on the one worker that owns the partition and writes blocks in the order of
 //! their epochs: it sees all blocks of an epoch, then [`SinkWriter::seal`].
 
+use std::task::Waker;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -99,9 +101,9 @@ pub trait SinkWriter: 'static {
     /// When that fails; the run ends.
     fn write(&mut self, block: Self::Block) -> Result<(), Error>;
 
-    /// Whether a block can be taken now without waiting. A writer that is not ready is asked again after a while, and the
-    /// dataflow is held back until then.
-    fn ready(&self) -> bool {
+    /// Whether a block can be taken now without waiting. The dataflow is held back until a writer that is not ready calls `waker`.
+    fn ready(&mut self, waker: &Waker) -> bool {
+        let _ = waker;
         true
     }
 

@@ -86,7 +86,15 @@ impl<P: FlowPlan> Dataflow<P> {
     /// # Errors
     /// When the dataflow cannot start or fails, or is stuck.
     pub fn simulate(self, schedule: Virtual) -> Result<(), Error> {
-        self.spawn_on(Arc::new(schedule))?.wait().map(drop)
+        self.simulate_on(Arc::new(schedule))
+    }
+
+    /// The same, on a schedule that can be asked afterwards how long it took.
+    ///
+    /// # Errors
+    /// As [`simulate`](Dataflow::simulate).
+    pub fn simulate_on(self, schedule: Arc<Virtual>) -> Result<(), Error> {
+        self.spawn_on(schedule)?.wait().map(drop)
     }
 
     pub(crate) fn options(&self) -> &RunOptions {

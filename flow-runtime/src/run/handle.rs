@@ -184,7 +184,10 @@ impl Future for Finished {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(running) = &self.running else {
-            return Poll::Ready(Err(Error::new(ErrorKind::Stopped, "the end of the run has been awaited before")));
+            return Poll::Ready(Err(Error::new(
+                ErrorKind::Stopped,
+                "the end of the run has been awaited before",
+            )));
         };
         {
             let mut state = running.end.state.lock().unwrap_or_else(PoisonError::into_inner);

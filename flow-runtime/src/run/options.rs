@@ -80,12 +80,18 @@ impl RunOptions {
     /// The number of workers.
     pub(crate) fn worker_count(&self) -> Result<usize, Error> {
         match self.workers {
-            None => Ok(std::thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS)),
-            Some(0) => Err(Error::new(ErrorKind::Configuration, "a dataflow cannot run with 0 workers")
-                .help("give `--workers 1` or more, or leave it out for one worker per core")),
+            None => {
+                Ok(std::thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS))
+            }
+            Some(0) => {
+                Err(Error::new(ErrorKind::Configuration, "a dataflow cannot run with 0 workers")
+                    .help("give `--workers 1` or more, or leave it out for one worker per core"))
+            }
             Some(count) if count > MOST_WORKERS => Err(Error::new(
                 ErrorKind::Configuration,
-                format!("{count} workers are more than the {MOST_WORKERS} that one process may have"),
+                format!(
+                    "{count} workers are more than the {MOST_WORKERS} that one process may have"
+                ),
             )
             .help("more workers than cores do not make a dataflow faster")),
             Some(count) => Ok(count),
@@ -105,7 +111,8 @@ impl fmt::Display for BadValue {
 impl std::error::Error for BadValue {}
 
 fn epoch(text: &str) -> Result<EpochPolicy, BadValue> {
-    const EXPECTED: BadValue = BadValue("expected a time such as 500ms, 2s, 1m, or a number of items such as 1000items");
+    const EXPECTED: BadValue =
+        BadValue("expected a time such as 500ms, 2s, 1m, or a number of items such as 1000items");
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or(EXPECTED)?;
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| EXPECTED)?;
@@ -140,7 +147,17 @@ mod tests {
         assert_eq!(epoch("2s").ok(), every(2000));
         assert_eq!(epoch("1m").ok(), every(60_000));
         assert_eq!(epoch("1000items").ok(), Some(EpochPolicy::items(1000)));
-        for bad in ["", "s", "1", "0s", "-1s", "1.5s", "1h", "99999999999999999999s", "18446744073709551615m"] {
+        for bad in [
+            "",
+            "s",
+            "1",
+            "0s",
+            "-1s",
+            "1.5s",
+            "1h",
+            "99999999999999999999s",
+            "18446744073709551615m",
+        ] {
             assert!(epoch(bad).is_err(), "{bad} was accepted");
         }
     }

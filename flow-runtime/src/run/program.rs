@@ -24,11 +24,12 @@ pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
     let show = dataflow.options().progress;
     let running = dataflow.spawn()?;
     let _signals = Signals::lead_to(running.stopper());
-    let outcome = if show == Progress::Always || show == Progress::Auto && io::stderr().is_terminal() {
-        wait_with_progress(running)
-    } else {
-        running.wait()
-    };
+    let outcome =
+        if show == Progress::Always || show == Progress::Auto && io::stderr().is_terminal() {
+            wait_with_progress(running)
+        } else {
+            running.wait()
+        };
     match outcome {
         Ok(summary) => {
             if show != Progress::Never {
@@ -53,7 +54,8 @@ fn print_graph<P: FlowPlan>(dataflow: &Dataflow<P>, format: GraphFormat) -> Resu
     };
     match writeln!(io::stdout(), "{}", text.trim_end()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::new(ErrorKind::Sink, format!("cannot write to standard output: {error}")).caused_by(error))
+            Err(Error::new(ErrorKind::Sink, format!("cannot write to standard output: {error}"))
+                .caused_by(error))
         }
         _ => Ok(()),
     }
@@ -70,7 +72,10 @@ fn line(name: &str, summary: &Summary) -> String {
         1 => "1 epoch".to_owned(),
         several => format!("{} epochs", HumanCount(several)),
     };
-    format!("{name}: {} items read{written}, {seconds:.2} s ({rate}/s), {epochs}", HumanCount(summary.items_in))
+    format!(
+        "{name}: {} items read{written}, {seconds:.2} s ({rate}/s), {epochs}",
+        HumanCount(summary.items_in)
+    )
 }
 
 /// Waits, and redraws a line five times a second meanwhile.
@@ -82,7 +87,10 @@ fn wait_with_progress(running: Running) -> Result<Summary, Error> {
         let watched = running.watch();
         scope.spawn(move || {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            bar.set_style(ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.set_style(
+                ProgressStyle::with_template("{spinner} {msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            );
             let mut before = (0_u64, 0.0_f64);
             while receive.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
                 parker.park_timeout(Duration::from_millis(200));
@@ -127,7 +135,8 @@ impl Signals {
                 tracing::warn!(%error, "signals will not stop the dataflow");
             }
         });
-        *TARGET.lock().unwrap_or_else(PoisonError::into_inner) = Some(Target { stopper, told: false });
+        *TARGET.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Target { stopper, told: false });
         Signals
     }
 }
@@ -144,11 +153,17 @@ fn on_signal() {
         Some(target) if !target.told => {
             target.told = true;
             target.stopper.stop();
-            let _ = writeln!(io::stderr(), "stopping: the open epoch is being closed; once more to end at once");
+            let _ = writeln!(
+                io::stderr(),
+                "stopping: the open epoch is being closed; once more to end at once"
+            );
         }
         Some(target) => {
             let epoch = target.stopper.resume_epoch();
-            let _ = writeln!(io::stderr(), "ended at once: the first epoch that is not committed is {epoch}");
+            let _ = writeln!(
+                io::stderr(),
+                "ended at once: the first epoch that is not committed is {epoch}"
+            );
             std::process::exit(1);
         }
         // No run: what a signal would do without us.

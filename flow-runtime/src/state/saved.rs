@@ -148,7 +148,8 @@ impl Saved for char {
         u32::from(*self).save(to);
     }
     fn load(from: &mut &[u8]) -> Result<Self, LoadError> {
-        char::from_u32(u32::load(from)?).ok_or(LoadError::new("a char is not a Unicode scalar value"))
+        char::from_u32(u32::load(from)?)
+            .ok_or(LoadError::new("a char is not a Unicode scalar value"))
     }
 }
 
@@ -169,7 +170,8 @@ impl Saved for String {
     }
     fn load(from: &mut &[u8]) -> Result<Self, LoadError> {
         let length = load_length(from)?;
-        let (text, rest) = from.split_at_checked(length).ok_or(LoadError::new("it ends too early"))?;
+        let (text, rest) =
+            from.split_at_checked(length).ok_or(LoadError::new("it ends too early"))?;
         *from = rest;
         String::from_utf8(text.to_vec()).map_err(|_| LoadError::new("a string is not UTF-8"))
     }
@@ -279,7 +281,10 @@ impl<K: Saved + Eq + Hash, V: Saved, H: BuildHasher + Default> Saved for HashMap
         (0..length).map(|_| Ok((K::load(from)?, V::load(from)?))).collect()
     }
 }
-impl<K: Saved + Eq + Hash + 'static, V: Saved + 'static, H: BuildHasher + Default + 'static> State for HashMap<K, V, H> {}
+impl<K: Saved + Eq + Hash + 'static, V: Saved + 'static, H: BuildHasher + Default + 'static> State
+    for HashMap<K, V, H>
+{
+}
 
 macro_rules! tuples {
     ($(($($part:ident $at:tt),+);)*) => {$(
@@ -314,7 +319,11 @@ impl Saved for Duration {
     }
     fn load(from: &mut &[u8]) -> Result<Self, LoadError> {
         let (secs, nanos) = (u64::load(from)?, u32::load(from)?);
-        if nanos < 1_000_000_000 { Ok(Duration::new(secs, nanos)) } else { Err(LoadError::new("a duration is malformed")) }
+        if nanos < 1_000_000_000 {
+            Ok(Duration::new(secs, nanos))
+        } else {
+            Err(LoadError::new("a duration is malformed"))
+        }
     }
 }
 
@@ -373,7 +382,11 @@ mod tests {
         value.save(&mut bytes);
         assert_eq!(T::load_all(&bytes).as_ref(), Ok(&value));
         for short in (0..bytes.len()).step_by(1 + bytes.len() / 40) {
-            assert!(T::load_all(&bytes[..short]).is_err(), "{short} of {} bytes were accepted", bytes.len());
+            assert!(
+                T::load_all(&bytes[..short]).is_err(),
+                "{short} of {} bytes were accepted",
+                bytes.len()
+            );
         }
         bytes.push(0);
         assert!(T::load_all(&bytes).is_err(), "a byte too many was accepted");

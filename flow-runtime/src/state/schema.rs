@@ -71,7 +71,9 @@ impl fmt::Display for Schema {
                 }
                 f.write_str(")")
             }
-            Schema::Struct(name, version, fields) => write!(f, "{name} v{version} {{{} }}", Fields(fields)),
+            Schema::Struct(name, version, fields) => {
+                write!(f, "{name} v{version} {{{} }}", Fields(fields))
+            }
             Schema::Enum(name, version, variants) => {
                 write!(f, "{name} v{version} <")?;
                 for (n, variant) in variants.iter().enumerate() {

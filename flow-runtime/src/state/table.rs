@@ -104,13 +104,19 @@ impl<K, V> Table<K, V> {
 
     /// Finds the entry of a key, or makes one, and marks it as changed.
     #[inline(always)]
-    pub fn find_or_insert(&mut self, hash: u64, key: &impl Lookup<K>, fresh: impl FnOnce() -> V) -> EntryMut<'_, K, V> {
-        let found = self.slots.entry(hash, |slot| slot.hash == hash && key.is(&slot.key), |slot| slot.hash);
+    pub fn find_or_insert(
+        &mut self,
+        hash: u64,
+        key: &impl Lookup<K>,
+        fresh: impl FnOnce() -> V,
+    ) -> EntryMut<'_, K, V> {
+        let found =
+            self.slots.entry(hash, |slot| slot.hash == hash && key.is(&slot.key), |slot| slot.hash);
         let slot = match found {
             Entry::Occupied(slot) => slot.into_mut(),
-            Entry::Vacant(place) => {
-                place.insert(Slot { hash, stamp: self.stamp, key: key.to_key(), value: fresh() }).into_mut()
-            }
+            Entry::Vacant(place) => place
+                .insert(Slot { hash, stamp: self.stamp, key: key.to_key(), value: fresh() })
+                .into_mut(),
         };
         slot.stamp = self.stamp;
         EntryMut { key: &slot.key, state: &mut slot.value }
@@ -139,7 +145,10 @@ impl<K, V> Table<K, V> {
 
     /// The entries that changed since the last barrier.
     pub fn changed(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.slots.iter().filter(|slot| slot.stamp == self.stamp).map(|slot| (&slot.key, &slot.value))
+        self.slots
+            .iter()
+            .filter(|slot| slot.stamp == self.stamp)
+            .map(|slot| (&slot.key, &slot.value))
     }
 
     /// All entries.
@@ -151,7 +160,9 @@ impl<K, V> Table<K, V> {
     pub fn end_epoch(&mut self, is_gone: impl Fn(&V) -> bool) {
         for hash in self.forgotten.drain(..) {
             // A key that was forgotten, came back and is still here is not gone.
-            while let Ok(slot) = self.slots.find_entry(hash, |slot| slot.hash == hash && is_gone(&slot.value)) {
+            while let Ok(slot) =
+                self.slots.find_entry(hash, |slot| slot.hash == hash && is_gone(&slot.value))
+            {
                 slot.remove();
             }
         }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::task::Waker;
 
 use crate::bounds::Item;
 use crate::consumer::{Consumer, Head};
@@ -119,7 +120,7 @@ impl<C: Item, V: 'static, F: Fn(&mut V, C) + 'static> Inlet<C> for Copies<V, F> 
         to.step(StepInfo::new(&self.id, Kind::Broadcast.name()).takes::<Stream<C>>().emits::<V>());
     }
     /// A step that is in the middle of an item may be reading the copy while it waits for room downstream.
-    fn ready(&self) -> bool {
+    fn ready(&mut self, _: &Waker) -> bool {
         self.copy.is_free()
     }
 }

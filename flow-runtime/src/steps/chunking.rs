@@ -35,7 +35,11 @@ impl chunk {
     #[doc(hidden)]
     pub fn __post<U>(_: U) {}
     #[doc(hidden)]
-    pub fn __wire<U: Token>(_: U, size: usize, period: Duration) -> (U::With<Vec<U::Item>>, ChunkPlan<U>) {
+    pub fn __wire<U: Token>(
+        _: U,
+        size: usize,
+        period: Duration,
+    ) -> (U::With<Vec<U::Item>>, ChunkPlan<U>) {
         (Token::token(), ChunkPlan { size: size.max(1), period, types: PhantomData })
     }
 }
@@ -53,14 +57,24 @@ impl<U> fmt::Debug for ChunkPlan<U> {
     }
 }
 
-impl<H: Host, T: 'static, D: Consumer<Stream<Vec<T>>>> Plan1<H, Stream<T>, (D,)> for ChunkPlan<Stream<T>> {
+impl<H: Host, T: 'static, D: Consumer<Stream<Vec<T>>>> Plan1<H, Stream<T>, (D,)>
+    for ChunkPlan<Stream<T>>
+{
     fn assemble(
         self,
         _: &mut H::Cx<'_>,
         id: StepId,
         (down,): (D,),
     ) -> (impl Consumer<Stream<T>> + use<H, T, D>,) {
-        (Gather { id, size: self.size, period: self.period, now: Timestamp::MIN, due: None, items: Vec::new(), down },)
+        (Gather {
+            id,
+            size: self.size,
+            period: self.period,
+            now: Timestamp::MIN,
+            due: None,
+            items: Vec::new(),
+            down,
+        },)
     }
 }
 
@@ -99,7 +113,9 @@ impl<T: 'static, D: Consumer<Stream<Vec<T>>>> Consumer<Stream<T>> for Gather<T, 
         self.now = control.now();
         match control.signal() {
             Signal::Barrier(_) | Signal::Finish => self.emit(),
-            Signal::Tick | Signal::Flush if self.due.is_some_and(|due| due <= self.now) => self.emit(),
+            Signal::Tick | Signal::Flush if self.due.is_some_and(|due| due <= self.now) => {
+                self.emit()
+            }
             _ => {}
         }
         if let Some(due) = self.due {
@@ -173,14 +189,23 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> GatherByKey<K, T, D> {
     }
 }
 
-impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>> for GatherByKey<K, T, D> {
+impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>>
+    for GatherByKey<K, T, D>
+{
     #[inline]
     fn push(&mut self, head: Head<'_, K>, item: T) {
-        let open = self.open.find_or_insert(head.hash, &Lent(head.key), || Open { items: Vec::new(), number: 0 });
+        let open = self
+            .open
+            .find_or_insert(head.hash, &Lent(head.key), || Open { items: Vec::new(), number: 0 });
         if open.state.items.is_empty() {
             self.chunks += 1;
             open.state.number = self.chunks;
-            self.due.push_back((self.now.after(self.period), head.hash, head.key.clone(), self.chunks));
+            self.due.push_back((
+                self.now.after(self.period),
+                head.hash,
+                head.key.clone(),
+                self.chunks,
+            ));
         }
         open.state.items.push(item);
         if open.state.items.len() >= self.size {
@@ -203,7 +228,9 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>> for G
         self.down.control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
-        to.step(StepInfo::new(&self.id, Kind::Chunk.name()).takes::<Keyed<K, T>>().emits::<Vec<T>>());
+        to.step(
+            StepInfo::new(&self.id, Kind::Chunk.name()).takes::<Keyed<K, T>>().emits::<Vec<T>>(),
+        );
         self.down.describe(to);
     }
 }

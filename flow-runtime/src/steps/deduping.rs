@@ -47,7 +47,10 @@ impl dedupe {
     #[doc(hidden)]
     pub fn __post<U>(_: U) {}
     #[doc(hidden)]
-    pub fn __wire<U: Token>(_: U, ttl: Ttl) -> (Keyed<U::Key, U::Item>, DedupePlan<U::Key, U::Item>) {
+    pub fn __wire<U: Token>(
+        _: U,
+        ttl: Ttl,
+    ) -> (Keyed<U::Key, U::Item>, DedupePlan<U::Key, U::Item>) {
         (Token::token(), DedupePlan { ttl, types: PhantomData })
     }
 }
@@ -64,14 +67,23 @@ impl<K, T> fmt::Debug for DedupePlan<K, T> {
     }
 }
 
-impl<H: Host, K: Key, T: 'static, D: Consumer<Keyed<K, T>>> Plan1<H, Keyed<K, T>, (D,)> for DedupePlan<K, T> {
+impl<H: Host, K: Key, T: 'static, D: Consumer<Keyed<K, T>>> Plan1<H, Keyed<K, T>, (D,)>
+    for DedupePlan<K, T>
+{
     fn assemble(
         self,
         _: &mut H::Cx<'_>,
         id: StepId,
         (down,): (D,),
     ) -> (impl Consumer<Keyed<K, T>> + use<H, K, T, D>,) {
-        (Dedupe { id, ttl: self.ttl, now: Timestamp::MIN, swept: Timestamp::MIN, seen: Table::new(), down },)
+        (Dedupe {
+            id,
+            ttl: self.ttl,
+            now: Timestamp::MIN,
+            swept: Timestamp::MIN,
+            seen: Table::new(),
+            down,
+        },)
     }
 }
 

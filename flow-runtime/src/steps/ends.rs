@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
+use std::task::Waker;
 
 use crate::bounds::{Never, Nothing};
 use crate::consumer::{Consumer, Head};
@@ -49,7 +50,12 @@ pub trait Feed: 'static {
 #[diagnostic::do_not_recommend]
 impl<S: Source> Feed for S {
     type Out = Stream<S::Item>;
-    fn assemble<H: Host, D: Consumer<Stream<S::Item>>>(self, cx: &mut H::Cx<'_>, id: StepId, down: D) {
+    fn assemble<H: Host, D: Consumer<Stream<S::Item>>>(
+        self,
+        cx: &mut H::Cx<'_>,
+        id: StepId,
+        down: D,
+    ) {
         H::source(cx, id, self, down);
     }
 }
@@ -141,7 +147,12 @@ type Block<U, S> = (u32, <S as Sink<U>>::Block);
 
 impl<H: Host, U: Token, S: Sink<U>> Plan1<H, U, ()> for SinkPlan<U, S> {
     #[allow(refining_impl_trait)] // The refinement is the seal.
-    fn assemble(self, cx: &mut H::Cx<'_>, id: StepId, (): ()) -> (Encoding<U, S, H::Outlet<Block<U, S>>>,) {
+    fn assemble(
+        self,
+        cx: &mut H::Cx<'_>,
+        id: StepId,
+        (): (),
+    ) -> (Encoding<U, S, H::Outlet<Block<U, S>>>,) {
         let sink = self.sink;
         let owners = H::sink_partitions(cx, &id, &|io| sink.partitions(io));
         let worker = H::worker(cx).index;
@@ -280,7 +291,9 @@ impl<U: Token, S: Sink<U>> SinkPartitions<U, S> {
     }
 
     fn act(&mut self, signal: Signal) -> Result<(), Error> {
-        if let (Signal::Open { .. }, Some(sink)) = (signal, self.unopened.take_if(|_| matches!(signal, Signal::Open { .. }))) {
+        if let (Signal::Open { .. }, Some(sink)) =
+            (signal, self.unopened.take_if(|_| matches!(signal, Signal::Open { .. })))
+        {
             self.open(&sink)?;
         }
         for writer in self.writers.iter_mut().flatten() {
@@ -318,8 +331,8 @@ impl<U: Token, S: Sink<U>> Inlet<Block<U, S>> for SinkPartitions<U, S> {
     fn describe(&self, to: &mut dyn Describe) {
         to.step(StepInfo::new(&self.id, "sink partitions"));
     }
-    fn ready(&self) -> bool {
-        self.writers.iter().flatten().all(SinkWriter::ready)
+    fn ready(&mut self, waker: &Waker) -> bool {
+        self.writers.iter_mut().flatten().all(|writer| writer.ready(waker))
     }
 }
 
@@ -410,8 +423,11 @@ impl<U: Token<Item: fmt::Debug>> Consumer<U> for Fail {
     #[inline]
     fn push(&mut self, _: Head<'_, U::Key>, item: U::Item) {
         self.failure.get_or_insert_with(|| {
-            Error::new(ErrorKind::Failed, format!("an item that must not occur has arrived: {item:?}"))
-                .at_step(&self.id)
+            Error::new(
+                ErrorKind::Failed,
+                format!("an item that must not occur has arrived: {item:?}"),
+            )
+            .at_step(&self.id)
         });
     }
     fn control(&mut self, control: &mut Control<'_>) {

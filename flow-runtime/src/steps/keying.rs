@@ -30,7 +30,9 @@ impl key_by {
     #[doc(hidden)]
     pub fn __check<U>(_: U) {}
     #[doc(hidden)]
-    pub fn __post<K: CheckKey<Passed = P>, T: CheckItem<P, Passed = Q>, P, Q: Default>(_: Keyed<K, T>) -> Q {
+    pub fn __post<K: CheckKey<Passed = P>, T: CheckItem<P, Passed = Q>, P, Q: Default>(
+        _: Keyed<K, T>,
+    ) -> Q {
         Q::default()
     }
     #[doc(hidden)]
@@ -67,10 +69,21 @@ where
     D: Consumer<Keyed<K, U::Item>>,
 {
     #[allow(refining_impl_trait)] // The refinement is the seal: the type says nothing of what lies downstream.
-    fn assemble(self, cx: &mut H::Cx<'_>, id: StepId, (down,): (D,)) -> (KeyBy<U, F, H::Outlet<Row<K, U::Item>>>,) {
+    fn assemble(
+        self,
+        cx: &mut H::Cx<'_>,
+        id: StepId,
+        (down,): (D,),
+    ) -> (KeyBy<U, F, H::Outlet<Row<K, U::Item>>>,) {
         let inlet = KeyedInlet { id: id.clone(), down, types: PhantomData };
         let out = H::exchange(cx, id.clone(), Spread::ByHash, inlet);
-        (KeyBy { id, key: self.key, hasher: KeyHasher::new(H::worker(cx).hash_seed), out, types: PhantomData },)
+        (KeyBy {
+            id,
+            key: self.key,
+            hasher: KeyHasher::new(H::worker(cx).hash_seed),
+            out,
+            types: PhantomData,
+        },)
     }
 }
 
@@ -145,7 +158,9 @@ impl key_by_ref {
     #[doc(hidden)]
     pub fn __check<U>(_: U) {}
     #[doc(hidden)]
-    pub fn __post<K: CheckKey<Passed = P>, T: CheckItem<P, Passed = Q>, P, Q: Default>(_: Keyed<K, T>) -> Q {
+    pub fn __post<K: CheckKey<Passed = P>, T: CheckItem<P, Passed = Q>, P, Q: Default>(
+        _: Keyed<K, T>,
+    ) -> Q {
         Q::default()
     }
     #[doc(hidden)]
@@ -195,7 +210,13 @@ where
         let extract = Extract { key: Rc::clone(&key), types: PhantomData };
         let inlet = RefInlet::<U::Item, Q, F, D> { id: id.clone(), extract, down };
         let out = H::exchange(cx, id.clone(), Spread::ByHash, inlet);
-        (KeyByRef { id, key, hasher: KeyHasher::new(H::worker(cx).hash_seed), out, types: PhantomData },)
+        (KeyByRef {
+            id,
+            key,
+            hasher: KeyHasher::new(H::worker(cx).hash_seed),
+            out,
+            types: PhantomData,
+        },)
     }
 }
 
@@ -281,7 +302,9 @@ where
         self.down.control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
-        to.step(StepInfo::new(&self.id, Kind::KeyBy.name()).takes::<Keyed<Q::Owned, T>>().emits::<T>());
+        to.step(
+            StepInfo::new(&self.id, Kind::KeyBy.name()).takes::<Keyed<Q::Owned, T>>().emits::<T>(),
+        );
         self.down.describe(to);
     }
 }

@@ -205,8 +205,12 @@ where
         cx: &mut H::Cx<'_>,
         id: StepId,
         (down,): (D,),
-    ) -> (Sided<Left<H::Outlet<EitherRow<K, A, B>>>, A, B>, Sided<Right<H::Outlet<EitherRow<K, A, B>>>, A, B>) {
-        let inlet = MergeInlet::<Keyed<K, Either<A, B>>, D> { id: id.clone(), down, types: PhantomData };
+    ) -> (
+        Sided<Left<H::Outlet<EitherRow<K, A, B>>>, A, B>,
+        Sided<Right<H::Outlet<EitherRow<K, A, B>>>, A, B>,
+    ) {
+        let inlet =
+            MergeInlet::<Keyed<K, Either<A, B>>, D> { id: id.clone(), down, types: PhantomData };
         let [left, right] = H::handoff(cx, id, inlet);
         (Sided(Left { out: left }, PhantomData), Sided(Right { out: right }, PhantomData))
     }

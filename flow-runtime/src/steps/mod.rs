@@ -37,8 +37,8 @@ pub use observe::{Seen, inspect};
 pub use rebalancing::rebalance;
 pub use reshape::{entries, into_keyed, values};
 
-use crate::consumer::Head;
 use crate::bounds::Key;
+use crate::consumer::Head;
 use crate::stream::{Keyed, NoKey, Stream, Token};
 
 /// A stream whose items can wait in a queue: the key is stored beside the item.

@@ -51,8 +51,15 @@ impl<U, F> fmt::Debug for InspectPlan<U, F> {
     }
 }
 
-impl<H: Host, U: Token, F: Fn(&U::Item, Seen) + 'static, D: Consumer<U>> Plan1<H, U, (D,)> for InspectPlan<U, F> {
-    fn assemble(self, cx: &mut H::Cx<'_>, id: StepId, (down,): (D,)) -> (impl Consumer<U> + use<H, U, F, D>,) {
+impl<H: Host, U: Token, F: Fn(&U::Item, Seen) + 'static, D: Consumer<U>> Plan1<H, U, (D,)>
+    for InspectPlan<U, F>
+{
+    fn assemble(
+        self,
+        cx: &mut H::Cx<'_>,
+        id: StepId,
+        (down,): (D,),
+    ) -> (impl Consumer<U> + use<H, U, F, D>,) {
         let seen = Seen { epoch: Epoch(0), worker: H::worker(cx).index };
         (Inspect { id, f: self.f, seen, down },)
     }

@@ -114,7 +114,12 @@ where
     D: Consumer<Keyed<K, T>>,
 {
     #[allow(refining_impl_trait)] // The refinement is the seal.
-    fn assemble(self, cx: &mut H::Cx<'_>, id: StepId, (down,): (D,)) -> (Apart<U, H::Outlet<(u64, K, T)>>,) {
+    fn assemble(
+        self,
+        cx: &mut H::Cx<'_>,
+        id: StepId,
+        (down,): (D,),
+    ) -> (Apart<U, H::Outlet<(u64, K, T)>>,) {
         let inlet = Arrived { id: id.clone(), kind: Kind::KeyBy, down, types: PhantomData };
         let out = H::exchange(cx, id, Spread::ByHash, inlet);
         (Apart { hasher: KeyHasher::new(H::worker(cx).hash_seed), out, types: PhantomData },)

@@ -24,11 +24,15 @@ impl into_keyed {
     #[doc(hidden)]
     pub fn __check<U>(_: U) {}
     #[doc(hidden)]
-    pub fn __post<K: CheckKey<Passed = P>, T: CheckItem<P, Passed = Q>, P, Q: Default>(_: Keyed<K, T>) -> Q {
+    pub fn __post<K: CheckKey<Passed = P>, T: CheckItem<P, Passed = Q>, P, Q: Default>(
+        _: Keyed<K, T>,
+    ) -> Q {
         Q::default()
     }
     #[doc(hidden)]
-    pub fn __wire<U: FeedsPairs<Key = K, Item = T>, K: 'static, T: 'static>(_: U) -> (Keyed<K, T>, ByKey<U, K, T>) {
+    pub fn __wire<U: FeedsPairs<Key = K, Item = T>, K: 'static, T: 'static>(
+        _: U,
+    ) -> (Keyed<K, T>, ByKey<U, K, T>) {
         (Token::token(), into_keyed_plan())
     }
 }

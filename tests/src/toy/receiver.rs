@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::task::Waker;
 
 use flow_runtime::Error;
 use flow_runtime::control::Signal;
@@ -64,7 +65,7 @@ impl<R: 'static, I: Inlet<R>> Receiver<R, I> {
         let Some(stash) = self.stash.get_mut(&open).filter(|stash| !stash.is_empty()) else {
             return Ok(false);
         };
-        if !self.inlet.ready() {
+        if !self.inlet.ready(Waker::noop()) {
             return Ok(false);
         }
         if self.life.uses_time() {

@@ -230,6 +230,8 @@ fn title_of(node: &Node, prefix: &str) -> Title {
     let kind = node.operator.kind.name();
     let what = match node.operator.kind {
         Kind::Flow(_) => node.name.to_owned(),
+        // `key_by_ref`, `entries`: the built-in step says more than its kind.
+        Kind::KeyBy | Kind::Reshape if !node.name.is_empty() => node.name.to_owned(),
         _ if node.name.is_empty() || node.name == kind => kind.to_owned(),
         _ => format!("{kind} {}", node.name),
     };
