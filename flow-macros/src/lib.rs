@@ -1,4 +1,13 @@
 //! The attribute macros of flow.
+//!
+//! Use them through `flow_runtime`, which exports them all. **Inside `#[dataflow]` a call wires; everywhere else it
+//! calls**: an annotated function stays the function that it is, and beside it stands a type of the same name, which a
+//! dataflow wires.
+//!
+//! Every attribute takes `crate = path`, for a program that knows the runtime under another name:
+//! `#[map(crate = my_flow)]`; the derives take it as `#[flow(crate = my_flow)]`.
+
+#![forbid(unsafe_code)]
 
 mod dataflow;
 mod derive;
@@ -21,41 +30,122 @@ macro_rules! operators {
 }
 
 operators! {
-    /// One out for one in.
+    /// A step that emits one item for every item: `fn(item: A, ..) -> B`.
+    ///
+    /// ```ignore
+    /// /// In euros.
+    /// #[map]
+    /// fn convert(order: Order, rates: &Rates) -> Order { .. }
+    ///
+    /// let converted = convert(orders, rates);     // in a dataflow
+    /// assert_eq!(convert(order, &rates), other);  // in a test
+    /// ```
+    ///
+    /// Parameters after the item are configuration, given where the step is wired. A parameter `C` is cloned for every
+    /// call; a parameter `&C` is borrowed, and also accepts a `Broadcast<C>`, which is then live. `&str` accepts a
+    /// `String` or a `&'static str`, slices and paths alike.
+    ///
+    /// The function may be generic, as long as the item, the output or the configuration tell its parameters;
+    /// otherwise they are given where it is wired: `parse::<u32>(lines)`.
     map, Map;
-    /// Lets items pass.
+    /// A step that lets items pass or not: `fn(item: &A, ..) -> bool`.
+    ///
+    /// The item is looked at by `Borrow`: `&str` filters a stream of `String`, of `Arc<str>`, and the like.
     filter, Filter;
-    /// One or none.
+    /// A step that emits one item or none for every item: `fn(item: A, ..) -> Option<B>`.
     filter_map, FilterMap;
-    /// Any number.
+    /// A step that emits any number of items for every item: `fn(item: A, ..) -> impl IntoIterator<Item = B>`.
+    ///
+    /// What is returned may borrow from the configuration: it is consumed before the call is over.
     flat_map, FlatMap;
-    /// One out, with state.
+    /// A step with state per key, which emits one item for every item:
+    /// `fn(state: &mut S, key: &K, item: A, ..) -> B`.
+    ///
+    /// `S` is a `#[stateful]` type with a `Default`, a number, a string or a collection. With `&mut Option<S>` the state is
+    /// `None` before a key's first item, and a key whose state is left `None` is forgotten. The key may be borrowed:
+    /// `&str` for keys that are `String`.
+    ///
+    /// The output stays keyed.
     stateful_map, StatefulMap;
-    /// One or none, with state.
+    /// A step with state per key, which emits one item or none for every item:
+    /// `fn(state: &mut S, key: &K, item: A, ..) -> Option<B>`.
     stateful_filter_map, StatefulFilterMap;
-    /// Any number, with state.
+    /// A step with state per key, which emits any number of items for every item:
+    /// `fn(state: &mut S, key: &K, item: A, ..) -> impl IntoIterator<Item = B>`.
+    ///
+    /// What is returned may borrow from the state.
     stateful_flat_map, StatefulFlatMap;
 }
 
-/// A dataflow.
-#[proc_macro_attribute]
-pub fn dataflow(args: TokenStream, item: TokenStream) -> TokenStream {
-    dataflow::expand(args.into(), item.into()).into()
-}
-
-/// State.
+/// A struct or an enum that is kept as state: how it is saved, loaded and described.
+///
+/// ```ignore
+/// #[stateful(version = 1)]
+/// #[derive(Default)]
+/// struct Session {
+///     started: u64,
+///     #[state(foreign = "jiff::Timestamp v1")]
+///     last: jiff::Timestamp,
+///     #[state(skip)]
+///     cache: HashMap<String, u64>,
+/// }
+/// ```
+///
+/// Fields are numbers, strings, std collections and other `#[stateful]` types. `#[state(foreign = "name v1")]` saves a
+/// field by its serde implementation, under the name that is given for its encoding; `#[state(skip)]` leaves a field out,
+/// which is then its default after a recovery. The type may be generic.
+///
+/// The names of fields and variants are part of the schema; paths are not.
 #[proc_macro_attribute]
 pub fn stateful(args: TokenStream, item: TokenStream) -> TokenStream {
     stateful::expand(args.into(), item.into()).into()
 }
 
-/// Branch.
+/// A dataflow: a function over streams.
+///
+/// ```ignore
+/// #[dataflow]
+/// fn word_count(text: PathBuf, out: PathBuf) {
+///     let lines = source(Lines::of(text));
+///     let words = split(lines);
+///     let by_word = key_by_ref(words, |w| w.as_str());
+///     let counts = count(by_word);
+///     sink(counts, CsvFile::at(out));
+/// }
+///
+/// word_count(text, out).run()?;
+/// ```
+///
+/// * A call is a step if it is `source(..)` or its first argument is a bare name. Each `let` names a step, and that name is
+///   the id under which its state is recovered; `#[id = "name"]` in front pins it. Every stream is used: by a step, by
+///   `sink`, or visibly dropped by `discard`.
+/// * Using a name twice is fan-out, `merge(a, b, ..)` is fan-in, `key_by` is the exchange.
+/// * Parameters of type `Stream`, `Keyed` and `Broadcast` make it a sub-flow, which is wired like an operator:
+///   `let cleaned = clean(raw, 3.0);`. It returns a stream, a tuple of streams, or a struct of streams with
+///   `#[derive(Outputs)]`. A sub-flow without inputs is wired `let prices = source(price_feed(url));`.
+/// * All other parameters are configuration: `Clone + Send + 'static`, cloned wherever a step mentions them, also in
+///   closures. There are at most twelve.
+/// * Ordinary Rust between the steps is allowed. An ordinary call on a bare name is written in braces:
+///   `let n = { f(x) };`.
+///
+/// Without streams as parameters the function returns a `Dataflow`; `word_count::GRAPH` is its graph, known at compile
+/// time: `const { assert!(word_count::GRAPH.has("counts")) }`.
+#[proc_macro_attribute]
+pub fn dataflow(args: TokenStream, item: TokenStream) -> TokenStream {
+    dataflow::expand(args.into(), item.into()).into()
+}
+
+/// An enum that `branch` takes apart into one stream per variant, bound by the variants' names in snake case:
+/// `let Decision { allow, review, deny } = branch(judged);`.
+///
+/// A variant without fields yields `()`, one with one field that field, one with several a tuple.
 #[proc_macro_derive(Branch, attributes(flow))]
 pub fn branch(item: TokenStream) -> TokenStream {
     derive::branch(item.into()).into()
 }
 
-/// Outputs.
+/// A struct of streams that a sub-flow returns, to be bound by the names of its fields:
+/// `let Sides { buys, sells } = split_sides(trades);`.
 #[proc_macro_derive(Outputs, attributes(flow))]
 pub fn outputs(item: TokenStream) -> TokenStream {
     derive::outputs(item.into()).into()

@@ -40,7 +40,10 @@ fn respan(tokens: TokenStream, span: Span) -> TokenStream {
     tokens
         .into_iter()
         .map(|mut token| {
-            token.set_span(span.resolved_at(token.span()));
+            // `$crate` says by its span which crate it is.
+            if token.to_string() != "$crate" {
+                token.set_span(span);
+            }
             token
         })
         .collect()

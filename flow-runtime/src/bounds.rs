@@ -243,9 +243,11 @@ pub trait OneStream {
     /// `()`
     type Passed;
 }
+#[diagnostic::do_not_recommend]
 impl<T> OneStream for Stream<T> {
     type Passed = ();
 }
+#[diagnostic::do_not_recommend]
 impl<K, T> OneStream for Keyed<K, T> {
     type Passed = ();
 }

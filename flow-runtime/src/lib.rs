@@ -74,5 +74,5 @@ pub mod __private {
         Field, LoadError, Saved, Schema, State, Variant, load_foreign, save_foreign,
     };
     pub use crate::steps::{__seal as seal, Branch, Feed, SourceFlow};
-    pub use crate::stream::{Broadcast, ConfigArg, Fixed, Keyed, Slot, Stream, Token};
+    pub use crate::stream::{Broadcast, ConfigArg, Fixed, Keyed, Slot, Stream, Token, handle};
 }

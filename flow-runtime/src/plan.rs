@@ -227,6 +227,7 @@ pub trait IsBound<P> {
     /// `P`
     type Passed;
 }
+#[diagnostic::do_not_recommend]
 impl<P> IsBound<P> for Bound {
     type Passed = P;
 }
@@ -263,12 +264,11 @@ impl<S: Token> Consumer<S> for Unwired {
 
 /// The plan of an operator that has an error. Like [`Unwired`], it only keeps the error from being followed by others.
 #[derive(Debug)]
-pub enum UnwiredPlan {}
+pub struct UnwiredPlan(Unwired);
 
 impl<H: Host, U: Token, D> Plan1<H, U, D> for UnwiredPlan {
     fn assemble(self, _: &mut H::Cx<'_>, _: StepId, _: D) -> (impl Consumer<U> + use<H, U, D>,) {
-        let never: (Unwired,) = match self {};
-        never
+        (self.0,)
     }
 }
 

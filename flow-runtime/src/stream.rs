@@ -108,6 +108,11 @@ impl<S> fmt::Debug for Broadcast<S> {
     }
 }
 
+/// One more handle of a value, as a step is given it.
+pub fn handle<S>(value: &Broadcast<S>) -> Broadcast<S> {
+    value.clone()
+}
+
 impl<S> Broadcast<S> {
     pub(crate) fn new(initial: S) -> Self {
         Broadcast { copy: Rc::new(RefCell::new(initial)) }

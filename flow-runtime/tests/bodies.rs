@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use common::{Given, Kept, given, kept, run};
 use flow_runtime::graph::Edge;
@@ -27,7 +27,7 @@ fn with(word: String, by: fn(&str) -> String) -> String {
 
 #[derive(Clone)]
 struct Settings {
-    stop: HashSet<String>,
+    stop: BTreeSet<String>,
     prefix: String,
     longest: usize,
 }
@@ -77,8 +77,11 @@ fn to_upper(word: &str) -> String {
 
 #[test]
 fn ordinary_rust_and_cloned_parameters() {
-    let settings =
-        Settings { stop: HashSet::from(["stop".to_owned()]), prefix: "-".to_owned(), longest: 200 };
+    let settings = Settings {
+        stop: BTreeSet::from(["stop".to_owned()]),
+        prefix: "-".to_owned(),
+        longest: 200,
+    };
     let (out, other) = (kept(), kept());
     let ran = run(body(given(["a", "stop", "b"]), settings, out.clone(), other.clone()));
     assert_eq!(out.in_order(), ["--A-", "--B-"]);
@@ -145,7 +148,7 @@ fn a_dataflow_within_a_function() {
 
 #[test]
 fn a_dataflow_is_a_value() {
-    fn described<P: flow_runtime::plan::FlowPlan>(flow: flow_runtime::Dataflow<P>) -> &'static str {
+    fn described<P: flow_runtime::plan::FlowPlan>(flow: Dataflow<P>) -> &'static str {
         let sent = std::thread::spawn(move || flow.graph().name);
         sent.join().expect("no panic")
     }

@@ -1,5 +1,7 @@
 //! Every operator attribute and every built-in step, wired and run.
 
+#![allow(unreachable_pub)] // What a module of operators exports is part of what is tested.
+
 mod common;
 
 use std::collections::BTreeSet;
@@ -193,7 +195,7 @@ fn state_is_kept_and_given_up() {
 #[dataflow]
 fn generic<S, T>(input: S, stop: BTreeSet<T>, out: Kept<T>)
 where
-    S: flow_runtime::io::Source<Item = String>,
+    S: Source<Item = String>,
     T: Item + Ord + std::str::FromStr,
 {
     let lines = source(input);
@@ -203,7 +205,7 @@ where
 }
 
 #[dataflow]
-fn hidden(input: impl flow_runtime::io::Source<Item = String>, out: Kept<u8>) {
+fn hidden(input: impl Source<Item = String>, out: Kept<u8>) {
     let lines = source(input);
     let parsed = ops::parse::<u8>(lines);
     sink(parsed, out);
@@ -221,7 +223,7 @@ fn generics_are_learnt_from_the_stream_or_said() {
 
 #[derive(Clone, Default)]
 struct Rates {
-    of: std::collections::HashMap<String, u64>,
+    of: std::collections::BTreeMap<String, u64>,
 }
 
 #[map]

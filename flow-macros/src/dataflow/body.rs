@@ -116,7 +116,7 @@ impl Reader<'_> {
                         self.expression(expr, stmt);
                     }
                 }
-                Stmt::Item(_) => self.body.push(Part::Plain(stmt.clone())),
+                Stmt::Item(_) => self.body.push(Part::Plain(Box::new(stmt.clone()))),
                 Stmt::Macro(_) => self.plain(stmt, &[]),
             }
         }
@@ -211,7 +211,7 @@ impl Reader<'_> {
             for name in binds {
                 self.names.insert(name.clone(), Known::Local);
             }
-            self.body.push(Part::Plain(stmt.clone()));
+            self.body.push(Part::Plain(Box::new(stmt.clone())));
         } else {
             self.bad(binds.to_vec(), errors);
         }

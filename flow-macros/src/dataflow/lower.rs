@@ -114,7 +114,13 @@ fn lower_step(flow: &Flow, step: &Step, node: usize, params: &Params) -> TokenSt
         let name = &flow.streams[*ix].name;
         let private = flow.paths.private_at(name.span());
         let answer = format_ident!("__one{}", node);
-        code.extend(quote_spanned!(name.span()=> #[cfg(not(rust_analyzer))] let #answer = #private::one_stream(&#name);));
+        code.extend(quote_spanned!(name.span()=>
+            #[cfg(not(rust_analyzer))]
+            let #answer = #private::one_stream(&#name);
+            // What is not one stream is not reported again where the name is used.
+            #[cfg(not(rust_analyzer))]
+            let #name = #private::when(#answer, #name);
+        ));
         checks.push(answer);
         // What must hold for the output is said at the input that the user wrote.
         let post = Ident::new("__post", span);
@@ -149,22 +155,24 @@ fn by_name(
     let private = flow.paths.private();
     let span = last(path).span();
     // The path says nothing that rustc does not know; mentioned like this, its import is a used one.
+    let rest = Ident::new("__rest", span);
     let mut code = quote! {
         #[allow(unused_imports)]
         use #path as _;
-        let __rest = #ways.__rest;
+        let #rest = #ways.__rest;
     };
     for (field, ix) in fields {
         let name = &flow.streams[*ix].name;
         let way = quote_spanned!(field.span()=> #ways.#field);
         code.extend(quote! {
             let #name = #way;
-            let __rest = #private::bind(__rest, &#name);
+            let #rest = #private::bind(#rest, &#name);
             let #name = #name.stream;
         });
     }
+    // The whole call is at the user's path: so is an error about it.
     let all_bound = Ident::new("__all_bound", span);
-    code.extend(quote!(let #answer = __rest.#all_bound();));
+    code.extend(quote_spanned!(span=> let #answer = #rest.#all_bound();));
     code
 }
 
@@ -228,7 +236,8 @@ fn argument(flow: &Flow, arg: &Arg, params: &Params) -> TokenStream {
             quote_spanned!(name.span()=> #private::bound_by_step(&#name))
         }
         Arg::Broadcast(_, name) => {
-            quote_spanned!(name.span()=> ::core::clone::Clone::clone(&#name))
+            let private = flow.paths.private_at(name.span());
+            quote_spanned!(name.span()=> #private::handle(&#name))
         }
         Arg::Config(expr) => {
             let mut expr = expr.clone();

@@ -68,7 +68,7 @@ enum From {
 
 /// A statement of the body.
 enum Part {
-    Plain(Stmt),
+    Plain(Box<Stmt>),
     Step(Box<Step>),
     /// Names that an error stands for.
     Bad(Vec<Ident>, TokenStream),

@@ -15,6 +15,9 @@ use crate::text::written;
 /// The most inputs, and the most outputs, of a step.
 pub(super) const STREAMS_MAX: usize = 8;
 
+/// The most parameters of a whole dataflow: as many tuples the runtime knows.
+const PARAMS_MAX: usize = 12;
+
 /// The head of a dataflow, understood.
 pub(super) struct Signature {
     pub(super) params: Vec<Param>,
@@ -167,6 +170,7 @@ pub(super) fn parse(function: &ItemFn, errors: &mut Errors) -> Signature {
     limits(&params, errors);
     let output = output(&function.sig.output, errors);
     let signature = Signature { params, output, generics };
+    params_limit(&signature, errors);
     if let (Shape::Feed, Output::Tuple(_) | Output::Struct(_), ReturnType::Type(_, ty)) =
         (signature.shape(), &signature.output, &function.sig.output)
     {
@@ -227,6 +231,19 @@ fn limits(params: &[Param], errors: &mut Errors) {
         params.iter().filter(|param| param.kind == ParamKind::Stream).nth(STREAMS_MAX)
     {
         errors.at(&param.name, too_many("inputs"));
+    }
+}
+
+/// A whole dataflow hands its parameters to every worker as a tuple.
+fn params_limit(signature: &Signature, errors: &mut Errors) {
+    if let (Shape::Whole, Some(param)) = (signature.shape(), signature.params.get(PARAMS_MAX)) {
+        errors.at(
+            &param.name,
+            with_help(
+                format_args!("a dataflow has at most {PARAMS_MAX} parameters"),
+                "put those that belong together into a struct",
+            ),
+        );
     }
 }
 

@@ -79,6 +79,10 @@ pub(crate) fn expand(item: TokenStream) -> TokenStream {
                     #way_name::__new()
                 }
             }
+            // The fields are read where a sub-flow is wired, which rustc does not see.
+            fn __read #impl_generics(all: #name #args) #clause {
+                let _ = (#(all.#names,)*);
+            }
             #(#repeated #private::OutputAt<#indices> for #name #args #clause {
                 type Token = #types;
             })*

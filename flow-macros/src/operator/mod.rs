@@ -125,6 +125,8 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenS
     let mut wrong = Errors::default();
     let operator = parse::parse(kind, &head, &mut wrong);
     let wired = match operator {
+        // Within an `impl` block there can be no type.
+        _ if head.sig.receiver().is_some() => TokenStream::new(),
         Some(operator) => emit::emit(&operator, &paths, wrong.is_empty()),
         None => erroneous(kind, &head, &paths),
     };
@@ -135,10 +137,6 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenS
 
 /// A type that can be wired: a wrong signature is then one error, and not also one in every dataflow that wires it.
 fn erroneous(kind: Kind, head: &Head, paths: &Paths) -> TokenStream {
-    if head.sig.receiver().is_some() {
-        // Within an `impl` block there can be no type.
-        return TokenStream::new();
-    }
     let (vis, name, allows, private) = (&head.vis, &head.sig.ident, allows(), paths.private());
     let before = if kind.is_stateful() { 2 } else { 0 };
     let config = head.sig.inputs.len().saturating_sub(before + 1);

@@ -1,6 +1,6 @@
 //! From a function's head to what an operator is.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::visit_mut::VisitMut;
@@ -86,11 +86,9 @@ pub(super) fn parse<'a>(kind: Kind, head: &'a Head, errors: &mut Errors) -> Opti
     }
     let keyed = kind.is_stateful().then(|| keyed(kind, &params, errors));
     let item = item(kind, &params[before].1, errors);
-    let config: Vec<Config> = params[before + 1..]
-        .iter()
-        .filter_map(|(name, ty)| self::config(name, ty, errors))
-        .collect();
-    let output = output(kind, sig, item.as_ref(), errors);
+    let configured: Vec<Config> =
+        params[before + 1..].iter().filter_map(|(name, ty)| config(name, ty, errors)).collect();
+    let yielded = output(kind, sig, item.as_ref(), errors);
     let operator = Operator {
         kind,
         name: &sig.ident,
@@ -103,8 +101,8 @@ pub(super) fn parse<'a>(kind: Kind, head: &'a Head, errors: &mut Errors) -> Opti
             None => None,
         },
         item: item?,
-        output: output?,
-        config,
+        output: yielded?,
+        config: configured,
     };
     constrained(&operator, errors);
     Some(operator)
@@ -450,13 +448,6 @@ impl Output {
         match self {
             Output::Type(ty) => written(ty),
             Output::Of(ty, _) => argument_of(ty, "Vec").map_or_else(String::new, |ty| written(&ty)),
-        }
-    }
-
-    /// The span of the type.
-    pub(super) fn span(&self) -> Span {
-        match self {
-            Output::Type(ty) | Output::Of(ty, _) => ty.span(),
         }
     }
 }

@@ -148,4 +148,5 @@ stateful! {
     note = "put `let keyed = key_by(stream, |item| ..);` in front and pass `keyed`"
 )]
 pub trait IsKeyed {}
+#[diagnostic::do_not_recommend]
 impl<K, T> IsKeyed for Keyed<K, T> {}

@@ -47,10 +47,10 @@ impl dedupe {
     #[doc(hidden)]
     pub fn __post<U>(_: U) {}
     #[doc(hidden)]
-    pub fn __wire<K: 'static, T: 'static>(
-        _: Keyed<K, T>,
+    pub fn __wire<U: Token>(
+        _: U,
         ttl: Ttl,
-    ) -> (Keyed<K, T>, DedupePlan<K, T>) {
+    ) -> (Keyed<U::Key, U::Item>, DedupePlan<U::Key, U::Item>) {
         (Token::token(), DedupePlan { ttl, types: PhantomData })
     }
 }

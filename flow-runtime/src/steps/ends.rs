@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::mem;
 use std::task::Waker;
 
+use crate::bounds::{Never, Nothing};
 use crate::consumer::{Consumer, Head};
 use crate::control::{Control, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
@@ -92,8 +93,40 @@ impl sink {
     #[doc(hidden)]
     pub fn __check<U>(_: U) {}
     #[doc(hidden)]
-    pub fn __wire<U: Token, S: Sink<U>>(_: U, sink: S) -> ((), SinkPlan<U, S>) {
-        ((), SinkPlan { sink, types: PhantomData })
+    pub fn __wire<U: Token, S: TakenBy<U, Plan = P>, P>(_: U, sink: S) -> ((), P) {
+        ((), sink.plan())
+    }
+}
+
+/// A sink that fits the stream `U`: [`Sink`], as a check.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot take a `{U}`",
+    label = "this sink does not fit the stream",
+    note = "sinks of text take items that implement `Display`; CSV and JSON take items that implement `serde::Serialize`; a keyed stream arrives as `(key, item)`"
+)]
+pub trait TakenBy<U> {
+    /// The plan of the sink.
+    type Plan;
+    /// Makes it.
+    fn plan(self) -> Self::Plan;
+}
+
+#[diagnostic::do_not_recommend]
+impl<U: Token, S: Sink<U>> TakenBy<U> for S {
+    type Plan = SinkPlan<U, S>;
+    fn plan(self) -> SinkPlan<U, S> {
+        SinkPlan { sink: self, types: PhantomData }
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<U, S> TakenBy<U> for S
+where
+    Nothing<S>: Never,
+{
+    type Plan = Self;
+    fn plan(self) -> Self {
+        self
     }
 }
 

@@ -46,7 +46,8 @@ macro_rules! merges {
             /// The call with this number of inputs.
             #[doc(hidden)]
             #[allow(clippy::too_many_arguments)] // One argument a stream.
-            pub fn $wire<S: Token, $($other: Token),*>(_: S, $(_: $other),*) -> (S, MergePlan<S>) {
+            pub fn $wire<S: Token>(_: S, $($out: impl Token),*) -> (S, MergePlan<S>) {
+                let _ = ($($out,)*);
                 (S::token(), MergePlan(PhantomData))
             }
         )*}

@@ -22,7 +22,7 @@ impl into_keyed {
     #[doc(hidden)]
     pub const OPERATOR: Operator = Operator::of(Kind::KeyBy);
     #[doc(hidden)]
-    pub fn __check<U: FeedsPairs>(_: U) {}
+    pub fn __check<U>(_: U) {}
     #[doc(hidden)]
     pub fn __post<K: CheckKey<Passed = P>, T: CheckItem<P, Passed = Q>, P, Q: Default>(
         _: Keyed<K, T>,
@@ -30,7 +30,7 @@ impl into_keyed {
         Q::default()
     }
     #[doc(hidden)]
-    pub fn __wire<U: Token<Item = (K, T)>, K: 'static, T: 'static>(
+    pub fn __wire<U: FeedsPairs<Key = K, Item = T>, K: 'static, T: 'static>(
         _: U,
     ) -> (Keyed<K, T>, ByKey<U, K, T>) {
         (Token::token(), into_keyed_plan())
@@ -43,8 +43,17 @@ impl into_keyed {
     label = "is `{Self}`",
     note = "put `let keyed = key_by(stream, |item| ..);` instead to compute the key"
 )]
-pub trait FeedsPairs {}
-impl<K, T> FeedsPairs for Stream<(K, T)> {}
+pub trait FeedsPairs {
+    /// The first part.
+    type Key;
+    /// The second.
+    type Item;
+}
+#[diagnostic::do_not_recommend]
+impl<K, T> FeedsPairs for Stream<(K, T)> {
+    type Key = K;
+    type Item = T;
+}
 
 macro_rules! reshapes {
     ($(
@@ -63,7 +72,7 @@ macro_rules! reshapes {
             #[doc(hidden)]
             pub fn __post<U>(_: U) {}
             #[doc(hidden)]
-            pub fn __wire<K: 'static, T: 'static>(_: Keyed<K, T>) -> (Stream<$out>, $plan<K, T>) {
+            pub fn __wire<U: Token<Key = K, Item = T>, K: 'static, T: 'static>(_: U) -> (Stream<$out>, $plan<K, T>) {
                 (Token::token(), $plan(PhantomData))
             }
         }
