@@ -91,7 +91,7 @@ fn a_signal_ends_the_run_with_what_has_been_written() {
         }
         let kill = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
         if !kill.is_ok_and(|status| status.success()) {
-            child.kill().expect("the example can be ended");
+            child.kill().and_then(|()| child.wait()).expect("the example can be ended");
             println!("skipped: there is no `kill` command here");
             return;
         }

@@ -52,7 +52,12 @@ fn merge_of_two_sources<S: Sink<Keyed<u8, u64>>>(numbers: Numbers, copies: u64, 
 fn largest() -> (impl Sink<Keyed<u8, u64>>, Arc<AtomicU64>) {
     let largest = Arc::new(AtomicU64::new(0));
     let to = Arc::clone(&largest);
-    (for_each_keyed(move |_: &u8, n: u64| drop(to.fetch_max(n, Ordering::Relaxed))), largest)
+    (
+        for_each_keyed(move |_: &u8, n: u64| {
+            to.fetch_max(n, Ordering::Relaxed);
+        }),
+        largest,
+    )
 }
 
 #[test]
@@ -120,7 +125,9 @@ fn a_sink_holds_its_sources_back() {
     for seed in 0..5 {
         let (ahead, most) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let down = Arc::clone(&ahead);
-        let out: Down = Box::new(move |_| drop(down.fetch_sub(1, Ordering::Relaxed)));
+        let out: Down = Box::new(move |_| {
+            down.fetch_sub(1, Ordering::Relaxed);
+        });
         watched(from_iter(0..ITEMS), Arc::clone(&ahead), Arc::clone(&most), for_each(out))
             .workers(4)
             .simulate(Virtual::new(seed))
