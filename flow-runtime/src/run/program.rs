@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_types)] // A terminal is the outside world.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -22,8 +22,9 @@ pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
     }
     let name = dataflow.graph().name;
     let show = dataflow.options().progress;
+    let signals = Signals::expect();
     let running = dataflow.spawn()?;
-    let _signals = Signals::lead_to(running.stopper());
+    signals.lead_to(running.stopper());
     let outcome =
         if show == Progress::Always || show == Progress::Auto && io::stderr().is_terminal() {
             wait_with_progress(running)
@@ -121,45 +122,63 @@ struct Signals;
 
 static TARGET: Mutex<Option<Target>> = Mutex::new(None);
 
+/// The run that signals lead to.
 struct Target {
-    stopper: Stopper,
+    /// There once the run has been started.
+    stopper: Option<Stopper>,
     told: bool,
 }
 
+fn target() -> MutexGuard<'static, Option<Target>> {
+    TARGET.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Signals {
-    fn lead_to(stopper: Stopper) -> Signals {
+    /// From now on signals do not end the process by themselves: a run is about to start.
+    fn expect() -> Signals {
         static HANDLER: Once = Once::new();
+        *target() = Some(Target { stopper: None, told: false });
         HANDLER.call_once(|| {
             if let Err(error) = ctrlc::set_handler(on_signal) {
                 // The program has handlers of its own.
                 tracing::warn!(%error, "signals will not stop the dataflow");
             }
         });
-        *TARGET.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Target { stopper, told: false });
         Signals
+    }
+
+    /// The run has been started; one that was told to stop before stops now.
+    fn lead_to(&self, stopper: Stopper) {
+        if let Some(target) = target().as_mut() {
+            if target.told {
+                stopper.stop();
+            }
+            target.stopper = Some(stopper);
+        }
     }
 }
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        *TARGET.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *target() = None;
     }
 }
 
 fn on_signal() {
-    let mut target = TARGET.lock().unwrap_or_else(PoisonError::into_inner);
-    match target.as_mut() {
+    match target().as_mut() {
         Some(target) if !target.told => {
             target.told = true;
-            target.stopper.stop();
+            // Said before it is done: the summary comes after.
             let _ = writeln!(
                 io::stderr(),
                 "stopping: the open epoch is being closed; once more to end at once"
             );
+            if let Some(stopper) = &target.stopper {
+                stopper.stop();
+            }
         }
         Some(target) => {
-            let epoch = target.stopper.resume_epoch();
+            let epoch = target.stopper.as_ref().map(Stopper::resume_epoch).unwrap_or_default();
             let _ = writeln!(
                 io::stderr(),
                 "ended at once: the first epoch that is not committed is {epoch}"
