@@ -265,7 +265,7 @@ impl FlowPlan for Diamond {
         let (many, p4) = flat_map::__wire(right, move |n| (0..copies).map(move |_| n));
         let (spread, p5) = key_by::__wire(many, |n: &u64| n % 3);
         let (fast_values, p6) = crate::steps::values::__wire(spread);
-        let (both, p7) = merge::__wire2::<Stream<u64>>(slow_values, fast_values);
+        let (both, p7) = merge::__wire2::<Stream<u64>, _>(slow_values, fast_values);
         let (by_one, p8) = key_by::__wire(both, |_: &u64| 0_u64);
         let (counts, p9) = stateful_map::__wire(by_one, |count: &mut u64, _: &u64, _: u64| {
             *count += 1;
