@@ -8,12 +8,43 @@ use super::lower::{plan_name, token_name};
 use super::signature::{ParamKind, Shape};
 use super::{Flow, Step, StreamIx};
 
-/// A stage is cut after this many steps that run into one another: types that nest deeper take the compiler too long, and
+/// A stage is cut where this many steps run into one another: types that nest deeper take the compiler too long, and
 /// at about twice this depth its recursion limit is reached.
-const SEAL_AFTER: usize = 32;
+const SEAL_AT_DEPTH: usize = 32;
 
-/// How many steps an unseen neighbour is taken for: what lies behind the outputs of a sub-flow.
-const UNSEEN: usize = 16;
+/// A stage is cut, too, where it has this many steps in all its branches.
+const SEAL_AT_SIZE: usize = 96;
+
+/// What an unseen neighbour is taken for: what lies behind an output of a sub-flow.
+const UNSEEN: Nested = Nested { depth: 16, size: 16 };
+
+/// How far steps are nested in one another.
+#[derive(Clone, Copy, Default)]
+struct Nested {
+    /// The most that run into one another.
+    depth: usize,
+    /// All of them.
+    size: usize,
+}
+
+impl Nested {
+    /// One step alone.
+    const ONE: Nested = Nested { depth: 1, size: 1 };
+
+    /// Side by side, as the branches of a fan-out are.
+    fn beside(self, other: Nested) -> Nested {
+        Nested { depth: self.depth.max(other.depth), size: self.size + other.size }
+    }
+
+    /// Behind one more step.
+    fn behind_one(self) -> Nested {
+        Nested { depth: self.depth + 1, size: self.size + 1 }
+    }
+
+    fn is_too_much(self) -> bool {
+        self.depth >= SEAL_AT_DEPTH || self.size >= SEAL_AT_SIZE
+    }
+}
 
 /// Steps in front of which a stage ends by itself.
 const BOUNDARIES: [&str; 10] = [
@@ -34,8 +65,8 @@ const BOUNDARIES: [&str; 10] = [
 struct Consumers {
     /// One per use, last use first.
     exprs: Vec<TokenStream>,
-    /// How many steps are nested in them.
-    steps: usize,
+    /// The steps in them.
+    nested: Nested,
 }
 
 /// Phase 2 of a flow, ending in the tuple of its inputs' consumers.
@@ -45,7 +76,7 @@ pub(super) fn assemble(flow: &Flow) -> TokenStream {
     for (n, (ix, _)) in flow.returned.streams().iter().enumerate().rev() {
         let (token, down) = (token_name(*ix), format_ident!("__d{}", n));
         consumers[*ix].exprs.push(quote!(#private::Edge::new(#token, #down)));
-        consumers[*ix].steps += UNSEEN;
+        consumers[*ix].nested = consumers[*ix].nested.beside(UNSEEN);
     }
     let mut code = TokenStream::new();
     let steps: Vec<&Step> = flow.steps().collect();
@@ -82,12 +113,12 @@ fn assemble_step(
 ) -> TokenStream {
     let private = flow.paths.private();
     let mut code = TokenStream::new();
-    let (mut downs, mut nested) = (Vec::new(), 0);
+    let (mut downs, mut nested) = (Vec::new(), Nested::default());
     for ix in step.outputs.streams().into_iter().filter(|ix| !flow.streams[*ix].broadcast) {
-        let (sealed, expr, steps) = joined(flow, ix, &consumers[ix]);
+        let (sealed, expr, behind) = joined(flow, ix, &consumers[ix]);
         code.extend(sealed);
         downs.push(expr);
-        nested += steps;
+        nested = nested.beside(behind);
     }
     let inputs: Vec<_> = step.inputs().map(|(ix, _)| ix).collect();
     let plan = plan_name(node);
@@ -107,24 +138,25 @@ fn assemble_step(
             (#(#downs,)*),
         );
     });
-    let steps = if BOUNDARIES.iter().any(|name| step.callee() == name) { 1 } else { nested + 1 };
+    let ends_stage = BOUNDARIES.iter().any(|name| step.callee() == name);
+    let nested = if ends_stage { Nested::ONE } else { nested.behind_one() };
     for (ix, name) in inputs.into_iter().zip(names) {
         let token = token_name(ix);
         consumers[ix].exprs.push(quote!(#private::Edge::new(#token, #name)));
-        consumers[ix].steps += steps;
+        consumers[ix].nested = consumers[ix].nested.beside(nested);
     }
     code
 }
 
 /// All consumers of a stream as one: a `Tee` where there are several, and sealed where they nest too deep.
-fn joined(flow: &Flow, ix: StreamIx, consumers: &Consumers) -> (TokenStream, TokenStream, usize) {
+fn joined(flow: &Flow, ix: StreamIx, consumers: &Consumers) -> (TokenStream, TokenStream, Nested) {
     let private = flow.paths.private();
     let stream = &flow.streams[ix];
     let token = token_name(ix);
     let mut exprs = consumers.exprs.iter();
     let Some(last) = exprs.next() else {
         // Only a flow with an error has a stream that nobody uses, and that is not assembled.
-        return (TokenStream::new(), quote!(()), 0);
+        return (TokenStream::new(), quote!(()), Nested::default());
     };
     let second_use = stream.uses.get(1).map_or_else(proc_macro2::Span::call_site, |at| at.span());
     let duplicate = quote_spanned!(second_use=> |__x| #private::FanOut::duplicate(__x));
@@ -132,8 +164,8 @@ fn joined(flow: &Flow, ix: StreamIx, consumers: &Consumers) -> (TokenStream, Tok
         last.clone(),
         |later, earlier| quote!(#private::Tee::new(#token, #earlier, #later, #duplicate)),
     );
-    if consumers.steps < SEAL_AFTER {
-        return (TokenStream::new(), expr, consumers.steps);
+    if !consumers.nested.is_too_much() {
+        return (TokenStream::new(), expr, consumers.nested);
     }
     let sealed = format_ident!("__sealed{}", ix);
     let id = format!("{}.seal", stream.name);
@@ -141,5 +173,5 @@ fn joined(flow: &Flow, ix: StreamIx, consumers: &Consumers) -> (TokenStream, Tok
         let #sealed = #expr;
         let #sealed = #private::seal::<__H, _, _>(__cx, __id.child(#id), #token, #sealed);
     };
-    (code, quote!(#sealed), 1)
+    (code, quote!(#sealed), Nested::ONE)
 }

@@ -36,7 +36,7 @@ pub(crate) trait Stage {
     fn open(&mut self, core: &Core, barrier: Barrier, epoch: Epoch);
     /// Takes some messages from the queues. Answers whether there were any.
     fn run(&mut self, core: &Core) -> bool;
-    /// Polls a source for at most `limit` items.
+    /// Polls a source for at most `limit` items; for none if that is 0.
     fn poll(&mut self, core: &Core, limit: usize) -> Polled {
         let _ = (core, limit);
         Polled::default()
@@ -59,6 +59,10 @@ pub(crate) trait Stage {
     fn uses_time(&self) -> bool;
     /// When the stage wants to be ticked.
     fn wake_at(&self) -> Option<Timestamp>;
+    /// When a source wants to be polled.
+    fn poll_at(&self) -> Option<Timestamp> {
+        None
+    }
 }
 
 /// Unwinds a worker's stack after the run was aborted elsewhere. It is no error of this worker.
@@ -91,6 +95,8 @@ pub(crate) struct Core {
     /// How many stages have passed each barrier that is not passed by all, beginning with the first such barrier.
     passed: RefCell<VecDeque<usize>>,
     first_open: Cell<Barrier>,
+    /// The worker has waited for room since it was last asked.
+    waited: Cell<bool>,
 }
 
 impl Core {
@@ -109,6 +115,7 @@ impl Core {
             failure: RefCell::default(),
             passed: RefCell::default(),
             first_open: Cell::new(Barrier(0)),
+            waited: Cell::new(false),
         }
     }
 
@@ -177,10 +184,16 @@ impl Core {
             if !self.run_unbarred(&barred) {
                 queue.wait();
                 if queue.is_full() {
+                    self.waited.set(true);
                     self.link.env.park(self.who, None);
                 }
             }
         }
+    }
+
+    /// Whether the worker has waited for room, and so may have been woken for another reason that it has not looked at.
+    pub(crate) fn take_waited(&self) -> bool {
+        self.waited.take()
     }
 
     /// The stages that may not run now: those on the stack and all that lie upstream of them.

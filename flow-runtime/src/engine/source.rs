@@ -171,6 +171,8 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for SourceStage<S, D> {
     fn open(&mut self, core: &Core, barrier: Barrier, epoch: Epoch) {
         self.epoch = epoch;
         self.signal(core, Signal::Open { barrier, epoch });
+        // A step that waits for a time since before the barrier says so when it is flushed.
+        self.unflushed = true;
     }
 
     fn run(&mut self, _: &Core) -> bool {
@@ -178,17 +180,15 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for SourceStage<S, D> {
     }
 
     fn poll(&mut self, core: &Core, limit: usize) -> Polled {
-        if self.ended {
-            return Polled { ended: true, ..Polled::default() };
+        self.ended |= self.readers.iter().all(|open| open.next == Poll::End);
+        if self.ended || limit == 0 {
+            return Polled { ended: self.ended, ..Polled::default() };
         }
         let count = self.readers.len();
         let ready = (0..count)
             .map(|n| (self.turn + n) % count)
             .find(|&at| self.readers[at].is_ready(core.now(), self.epoch));
-        let Some(at) = ready else {
-            self.ended = self.readers.iter().all(|open| open.next == Poll::End);
-            return Polled { ended: self.ended, ..Polled::default() };
-        };
+        let Some(at) = ready else { return Polled::default() };
         self.turn = at + 1;
         self.unflushed = true;
         match self.poll_reader(core, at, limit) {
@@ -248,10 +248,14 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for SourceStage<S, D> {
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
+        self.wake_at
+    }
+
+    fn poll_at(&self) -> Option<Timestamp> {
         let readers = self.readers.iter().filter_map(|open| match open.next {
             Poll::At(at) if !self.ended => Some(at),
             _ => None,
         });
-        readers.chain(self.wake_at).min()
+        readers.min()
     }
 }

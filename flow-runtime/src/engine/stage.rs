@@ -89,7 +89,7 @@ impl<R: 'static, I: Inlet<R>> InletStage<R, I> {
         if marker.then.ends() {
             self.ended = true;
         } else {
-            self.signal(core, Signal::Open { barrier: marker.barrier.next(), epoch: marker.next });
+            self.open(core, marker.barrier.next(), marker.next);
         }
     }
 }
@@ -115,6 +115,8 @@ impl<R: 'static, I: Inlet<R>> Stage for InletStage<R, I> {
 
     fn open(&mut self, core: &Core, barrier: Barrier, epoch: Epoch) {
         self.signal(core, Signal::Open { barrier, epoch });
+        // A step that waits for a time since before the barrier says so when it is flushed.
+        self.unflushed = true;
     }
 
     fn run(&mut self, core: &Core) -> bool {

@@ -58,6 +58,8 @@ struct Worker {
     limit: usize,
     ticked: Timestamp,
     allowance: Option<Allowance>,
+    /// Which of `sources` is asked first: the one that the rate has held back.
+    first: usize,
 }
 
 impl Worker {
@@ -76,6 +78,7 @@ impl Worker {
             limit: FIRST_LIMIT,
             ticked: Timestamp::MIN,
             allowance,
+            first: 0,
         }
     }
 
@@ -97,6 +100,7 @@ impl Worker {
                 return Err(failure);
             }
             core.stop_if_aborted();
+            progress |= core.take_waited();
             if !progress {
                 env.park(who, self.wake_at());
             }
@@ -175,26 +179,31 @@ impl Worker {
         let core = Rc::clone(&self.core);
         let mut progress = false;
         let mut ended = true;
-        for n in 0..self.sources.len() {
+        let mut held_back = None;
+        let (first, count) = (self.first, self.sources.len());
+        for n in (0..count).map(|n| (first + n) % count) {
             let began = core.now();
             let allowed = match &mut self.allowance {
                 Some(allowance) => allowance.items(began),
                 None => usize::MAX,
             };
-            if allowed == 0 {
-                ended = false;
-                break;
-            }
-            let limit = core.link.env.limit(self.limit.min(allowed));
+            let limit = match self.limit.min(allowed) {
+                0 => 0,
+                limit => core.link.env.limit(limit),
+            };
             let polled =
                 core.enter(self.sources[n], |stage| stage.poll(&core, limit)).unwrap_or_default();
             ended &= polled.ended;
+            if limit == 0 && !polled.ended {
+                held_back = held_back.or(Some(n));
+            }
             if polled.polled {
                 progress = true;
                 self.count(polled.items);
                 self.adapt(began);
             }
         }
+        self.first = held_back.unwrap_or(self.first);
         if ended {
             self.exhausted = true;
             core.link.tell_coordinator(ToCoordinator::Exhausted);
@@ -246,12 +255,16 @@ impl Worker {
         let core = &self.core;
         let stages =
             self.stages().filter_map(|at| core.enter(at, |stage| stage.wake_at()).flatten());
-        let allowance = self
-            .allowance
-            .as_ref()
-            .filter(|_| self.running && !self.exhausted)
-            .and_then(Allowance::wake_at);
-        stages.chain(allowance).min()
+        // A source that the rate holds back is polled when that is over, however early it wants to be.
+        let sources = match self.allowance.as_ref().and_then(Allowance::wake_at) {
+            Some(allowed) => (self.running && !self.exhausted).then_some(allowed),
+            None => self
+                .sources
+                .iter()
+                .filter_map(|&at| core.enter(at, |stage| stage.poll_at()).flatten())
+                .min(),
+        };
+        stages.chain(sources).min()
     }
 }
 
@@ -284,8 +297,11 @@ impl Allowance {
     /// When the next item may be emitted, if it is the rate that holds it back.
     fn wake_at(&self) -> Option<Timestamp> {
         let missing = 1.0 - self.items;
-        self.at
-            .filter(|_| missing > 0.0)
-            .map(|at| at.after(Duration::from_secs_f64(missing / self.per_second)))
+        let wait = || {
+            let wait = Duration::try_from_secs_f64(missing / self.per_second);
+            // A microsecond more: time is counted in whole ones, and must not stand still for want of a part of one.
+            wait.unwrap_or(Duration::MAX).saturating_add(Duration::from_micros(1))
+        };
+        self.at.filter(|_| missing > 0.0).map(|at| at.after(wait()))
     }
 }

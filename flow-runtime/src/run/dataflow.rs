@@ -109,7 +109,7 @@ impl<P: FlowPlan> Dataflow<P> {
             policy: options.epoch.unwrap_or_default(),
             // Nothing is saved, so nothing could go on later: the end of the input is the end.
             finish: true,
-            rate: options.rate,
+            rate: options.rate()?,
             hash_seed: 0,
         };
         tracing::info!(dataflow = P::GRAPH.name, workers = settings.workers, "starting");

@@ -97,6 +97,18 @@ impl RunOptions {
             Some(count) => Ok(count),
         }
     }
+
+    /// The items per second.
+    pub(crate) fn rate(&self) -> Result<Option<f64>, Error> {
+        match self.rate {
+            Some(rate) if !is_rate(rate) => Err(Error::new(
+                ErrorKind::Configuration,
+                format!("a dataflow cannot run at a rate of {rate} items per second"),
+            )
+            .help("give a number above 0, or leave it out for no bound")),
+            rate => Ok(rate),
+        }
+    }
 }
 
 /// What is wrong with a flag's value.
@@ -129,9 +141,13 @@ fn epoch(text: &str) -> Result<EpochPolicy, BadValue> {
     }
 }
 
+fn is_rate(rate: f64) -> bool {
+    rate.is_finite() && rate > 0.0
+}
+
 fn rate(text: &str) -> Result<f64, BadValue> {
     match text.parse::<f64>() {
-        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
+        Ok(rate) if is_rate(rate) => Ok(rate),
         _ => Err(BadValue("expected a number of items per second above 0")),
     }
 }

@@ -112,6 +112,7 @@ impl<T: 'static, D: Consumer<Stream<Vec<T>>>> Consumer<Stream<T>> for Gather<T, 
     fn control(&mut self, control: &mut Control<'_>) {
         self.now = control.now();
         match control.signal() {
+            Signal::Open { .. } => control.use_time(),
             Signal::Barrier(_) | Signal::Finish => self.emit(),
             Signal::Tick | Signal::Flush if self.due.is_some_and(|due| due <= self.now) => {
                 self.emit()
@@ -217,6 +218,7 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>>
     fn control(&mut self, control: &mut Control<'_>) {
         self.now = control.now();
         match control.signal() {
+            Signal::Open { .. } => control.use_time(),
             Signal::Tick | Signal::Flush => self.fire(self.now),
             Signal::Finish => self.fire(Timestamp::MAX),
             Signal::Barrier(_) => self.open.end_epoch(|open| open.items.is_empty()),

@@ -138,9 +138,13 @@ impl<K: Key, T: 'static, D: Consumer<Keyed<K, T>>> Consumer<Keyed<K, T>> for Ded
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.now = control.now();
-        if let Signal::Barrier(_) = control.signal() {
-            self.sweep();
-            self.seen.end_epoch(|_| false);
+        match control.signal() {
+            Signal::Open { .. } if self.ttl.after.is_some() => control.use_time(),
+            Signal::Barrier(_) => {
+                self.sweep();
+                self.seen.end_epoch(|_| false);
+            }
+            _ => {}
         }
         self.down.control(control);
     }
