@@ -32,13 +32,22 @@ macro_rules! operators {
 operators! {
     /// A step that emits one item for every item: `fn(item: A, ..) -> B`.
     ///
-    /// ```ignore
-    /// /// In euros.
-    /// #[map]
-    /// fn convert(order: Order, rates: &Rates) -> Order { .. }
+    /// ```
+    /// use flow_runtime::prelude::*;
     ///
-    /// let converted = convert(orders, rates);     // in a dataflow
-    /// assert_eq!(convert(order, &rates), other);  // in a test
+    /// /// An amount in euros.
+    /// #[map]
+    /// fn convert(dollars: f64, rate: &f64) -> f64 {
+    ///     dollars * rate
+    /// }
+    ///
+    /// #[dataflow]
+    /// fn in_euros(dollars: Stream<f64>, rate: f64) -> Stream<f64> {
+    ///     let euros = convert(dollars, rate); // wires
+    ///     euros
+    /// }
+    ///
+    /// assert_eq!(convert(10.0, &0.5), 5.0); // calls
     /// ```
     ///
     /// Parameters after the item are configuration, given where the step is wired. A parameter `C` is cloned for every
@@ -79,16 +88,24 @@ operators! {
 
 /// A struct or an enum that is kept as state: how it is saved, loaded and described.
 ///
-/// ```ignore
+/// ```
+/// use std::collections::HashMap;
+/// use std::net::IpAddr;
+///
+/// use flow_runtime::prelude::*;
+/// use flow_runtime::state::Saved;
+///
 /// #[stateful(version = 1)]
 /// #[derive(Default)]
 /// struct Session {
 ///     started: u64,
-///     #[state(foreign = "jiff::Timestamp v1")]
-///     last: jiff::Timestamp,
+///     #[state(foreign = "std::net::IpAddr v1")]
+///     from: Option<IpAddr>,
 ///     #[state(skip)]
 ///     cache: HashMap<String, u64>,
 /// }
+///
+/// assert_eq!(Session::SCHEMA.to_string(), "Session v1 { started: u64, from: `std::net::IpAddr v1` }");
 /// ```
 ///
 /// Fields are numbers, strings, std collections and other `#[stateful]` types. `#[state(foreign = "name v1")]` saves a
@@ -103,17 +120,31 @@ pub fn stateful(args: TokenStream, item: TokenStream) -> TokenStream {
 
 /// A dataflow: a function over streams.
 ///
-/// ```ignore
-/// #[dataflow]
-/// fn word_count(text: PathBuf, out: PathBuf) {
-///     let lines = source(Lines::of(text));
-///     let words = split(lines);
-///     let by_word = key_by_ref(words, |w| w.as_str());
-///     let counts = count(by_word);
-///     sink(counts, CsvFile::at(out));
+/// ```
+/// use flow_runtime::io::{Collect, collect, from_iter};
+/// use flow_runtime::prelude::*;
+///
+/// #[stateful_map]
+/// fn count(total: &mut u64, _word: &str, _item: String) -> u64 {
+///     *total += 1;
+///     *total
 /// }
 ///
-/// word_count(text, out).run()?;
+/// #[dataflow]
+/// fn word_count(text: Vec<String>, out: Collect<(String, u64)>) {
+///     let words = source(from_iter(text));
+///     let by_word = key_by_ref(words, |word| word.as_str());
+///     let counts = count(by_word);
+///     sink(counts, out);
+/// }
+///
+/// # fn main() -> Result<(), flow_runtime::Error> {
+/// let (out, counts) = collect();
+/// word_count(vec!["to".into(), "be".into(), "to".into()], out).workers(2).spawn()?.wait()?;
+/// assert_eq!(counts.sorted(), [("be".into(), 1), ("to".into(), 1), ("to".into(), 2)]);
+/// const { assert!(word_count::GRAPH.has("counts")) }
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// * A call is a step if it is `source(..)` or its first argument is a bare name. Each `let` names a step, and that name is
