@@ -15,6 +15,38 @@ use crate::stream::Token;
 
 /// `let Decision { allow, deny } = branch(judged);`: an enum with `#[derive(Branch)]` into one stream per variant,
 /// bound by the variants' names in snake case. `Result` (`ok`, `err`) and [`Either`] (`left`, `right`) can be taken apart too.
+///
+/// ```
+/// use flow_runtime::io::{Collect, collect, from_iter};
+/// use flow_runtime::prelude::*;
+///
+/// #[derive(Branch)]
+/// enum Decision {
+///     Allow(u64),
+///     Deny(String),
+/// }
+///
+/// #[map]
+/// fn judge(amount: u64) -> Decision {
+///     if amount < 100 { Decision::Allow(amount) } else { Decision::Deny(format!("{amount} is too much")) }
+/// }
+///
+/// #[dataflow]
+/// fn gate(amounts: Vec<u64>, allowed: Collect<u64>, denied: Collect<String>) {
+///     let all = source(from_iter(amounts));
+///     let judged = judge(all);
+///     let Decision { allow, deny } = branch(judged);
+///     sink(allow, allowed);
+///     sink(deny, denied);
+/// }
+///
+/// # fn main() -> Result<(), flow_runtime::Error> {
+/// let ((allowed, good), (denied, bad)) = (collect(), collect());
+/// gate(vec![5, 500], allowed, denied).spawn()?.wait()?;
+/// assert_eq!((good.take(), bad.take()), (vec![5], vec!["500 is too much".to_owned()]));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum branch {}
 

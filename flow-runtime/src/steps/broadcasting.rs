@@ -18,6 +18,37 @@ use crate::stream::{Broadcast, NoKey, Stream};
 
 /// `broadcast(changes, |value: &mut V, change| ..)`: a value that every worker has, beginning as the default, to be
 /// read by any step as a `&V` parameter.
+///
+/// ```
+/// use flow_runtime::io::{ChannelSource, Collect, channel, collect};
+/// use flow_runtime::prelude::*;
+///
+/// #[filter]
+/// fn above(amount: &u64, limit: &u64) -> bool {
+///     amount > limit
+/// }
+///
+/// /// Alarms above a limit that can be changed while it runs.
+/// #[dataflow]
+/// fn alarms(amounts: ChannelSource<u64>, limits: ChannelSource<u64>, out: Collect<u64>) {
+///     let changes = source(limits);
+///     let limit = broadcast(changes, |limit: &mut u64, change| *limit = change);
+///     let all = source(amounts);
+///     let alarms = above(all, limit);
+///     sink(alarms, out);
+/// }
+///
+/// # fn main() -> Result<(), flow_runtime::Error> {
+/// let ((amounts, amounts_in), (limits, limits_in)) = (channel(10), channel(10));
+/// let (out, raised) = collect();
+/// let running = alarms(amounts_in, limits_in, out).workers(2).spawn()?;
+/// assert!(amounts.send(1).is_ok()); // the limit begins as the default, 0
+/// drop((amounts, limits));
+/// running.wait()?;
+/// assert_eq!(raised.take(), [1]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum broadcast {}
 

@@ -24,6 +24,27 @@ use crate::time::Timestamp;
 /// worker and has no state: its open chunk is emitted at every barrier.
 ///
 /// A size of 0 counts as 1.
+///
+/// ```
+/// use flow_runtime::io::{Collect, collect, from_iter};
+/// use flow_runtime::prelude::*;
+///
+/// use std::time::Duration;
+///
+/// #[dataflow]
+/// fn pairs(numbers: Vec<u64>, out: Collect<Vec<u64>>) {
+///     let all = source(from_iter(numbers));
+///     let pairs = chunk(all, 2, Duration::from_secs(1));
+///     sink(pairs, out);
+/// }
+///
+/// # fn main() -> Result<(), flow_runtime::Error> {
+/// let (out, found) = collect();
+/// pairs(vec![1, 2, 3], out).workers(1).spawn()?.wait()?;
+/// assert_eq!(found.sorted(), [vec![1, 2], vec![3]]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum chunk {}
 

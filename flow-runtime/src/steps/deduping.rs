@@ -36,6 +36,27 @@ impl Ttl {
 
 /// `dedupe(keyed, ttl)`: lets the first item of each key pass and drops the others, until the key's time to live is over.
 /// That time runs from the item that passed.
+///
+/// ```
+/// use flow_runtime::io::{Collect, collect, from_iter};
+/// use flow_runtime::prelude::*;
+///
+/// #[dataflow]
+/// fn once(orders: Vec<u64>, out: Collect<u64>) {
+///     let all = source(from_iter(orders));
+///     let by_id = key_by(all, |id| *id);
+///     let first = dedupe(by_id, Ttl::never());
+///     let ids = values(first);
+///     sink(ids, out);
+/// }
+///
+/// # fn main() -> Result<(), flow_runtime::Error> {
+/// let (out, found) = collect();
+/// once(vec![3, 1, 3, 3], out).workers(2).spawn()?.wait()?;
+/// assert_eq!(found.sorted(), [1, 3]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum dedupe {}
 

@@ -18,6 +18,34 @@ use crate::plan::{FeedPlan, Plan0, Plan1};
 use crate::stream::{Stream, Token};
 
 /// `source(s)`: reads a [`Source`], or wires a sub-flow that has sources of its own.
+///
+/// ```
+/// use flow_runtime::io::{Collect, collect, from_iter};
+/// use flow_runtime::prelude::*;
+///
+/// /// A sub-flow that has its source inside.
+/// #[dataflow]
+/// fn doubled(numbers: Vec<u64>) -> Stream<u64> {
+///     let all = source(from_iter(numbers));
+///     let twice = map(all, |n| n * 2);
+///     twice
+/// }
+///
+/// #[dataflow]
+/// fn flow(numbers: Vec<u64>, out: Collect<u64>) {
+///     let plain = source(from_iter(numbers));
+///     let twice = source(doubled(numbers));
+///     let both = merge(plain, twice);
+///     sink(both, out);
+/// }
+///
+/// # fn main() -> Result<(), flow_runtime::Error> {
+/// let (out, found) = collect();
+/// flow(vec![1, 2], out).spawn()?.wait()?;
+/// assert_eq!(found.sorted(), [1, 2, 2, 4]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum source {}
 
@@ -339,6 +367,23 @@ impl<U: Token, S: Sink<U>> Inlet<Block<U, S>> for SinkPartitions<U, S> {
 }
 
 /// `discard(stream, "why")`: drops a stream visibly.
+///
+/// ```
+/// use flow_runtime::io::{from_iter};
+/// use flow_runtime::prelude::*;
+///
+/// #[dataflow]
+/// fn flow(numbers: Vec<u64>) {
+///     let all = source(from_iter(numbers));
+///     let odd = filter(all, |n| n % 2 == 1);
+///     discard(odd, "nobody asks for odd numbers yet");
+/// }
+///
+/// # fn main() -> Result<(), flow_runtime::Error> {
+/// flow(vec![1, 2]).spawn()?.wait()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum discard {}
 
@@ -387,6 +432,24 @@ impl<U: Token> Consumer<U> for Discard {
 }
 
 /// `fail(stream)`: ends the run with an error that shows the first item that arrives.
+///
+/// ```
+/// use flow_runtime::io::{from_iter};
+/// use flow_runtime::prelude::*;
+///
+/// #[dataflow]
+/// fn flow(amounts: Vec<i64>) {
+///     let all = source(from_iter(amounts));
+///     let negative = filter(all, |amount| *amount < 0);
+///     fail(negative);
+/// }
+///
+/// # fn main() -> Result<(), flow_runtime::Error> {
+/// let error = flow(vec![1, -2]).workers(1).spawn()?.wait().unwrap_err();
+/// assert_eq!(error.to_string(), "step `negative.fail`: an item that must not occur has arrived: -2");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum fail {}
 

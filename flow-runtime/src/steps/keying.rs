@@ -21,6 +21,29 @@ use crate::stream::{Keyed, Token};
 /// `key_by(stream, |item| key)`: partitions a stream by a key that the closure computes.
 ///
 /// The key is computed and hashed once, by the sender, and travels with the item.
+///
+/// ```
+/// use flow_runtime::io::{Collect, collect, from_iter};
+/// use flow_runtime::prelude::*;
+///
+/// #[dataflow]
+/// fn sums(numbers: Vec<u64>, out: Collect<(bool, u64)>) {
+///     let all = source(from_iter(numbers));
+///     let by_parity = key_by(all, |n| n % 2 == 0);
+///     let sums = stateful_map(by_parity, |sum: &mut u64, _even, n| {
+///         *sum += n;
+///         *sum
+///     });
+///     sink(sums, out);
+/// }
+///
+/// # fn main() -> Result<(), flow_runtime::Error> {
+/// let (out, sums_of) = collect();
+/// sums(vec![1, 2, 3], out).workers(2).spawn()?.wait()?;
+/// assert_eq!(sums_of.sorted(), [(false, 1), (false, 4), (true, 2)]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum key_by {}
 
@@ -149,6 +172,26 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, T>>> Inlet<Row<K, T>> for KeyedInlet<
 /// `key_by_ref(stream, |item| &item.field)`: partitions a stream by a key that lies in the item.
 ///
 /// The key is borrowed where it lies; it is cloned only when a table meets it for the first time.
+///
+/// ```
+/// use flow_runtime::io::{Collect, collect, from_iter};
+/// use flow_runtime::prelude::*;
+///
+/// #[dataflow]
+/// fn lengths(words: Vec<String>, out: Collect<(String, usize)>) {
+///     let all = source(from_iter(words));
+///     let by_word = key_by_ref(all, |word| word.as_str());
+///     let lengths = map(by_word, |word| word.len());
+///     sink(lengths, out);
+/// }
+///
+/// # fn main() -> Result<(), flow_runtime::Error> {
+/// let (out, found) = collect();
+/// lengths(vec!["to".into(), "be".into()], out).workers(2).spawn()?.wait()?;
+/// assert_eq!(found.sorted(), [("be".into(), 2), ("to".into(), 2)]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum key_by_ref {}
 

@@ -17,6 +17,26 @@ use crate::stream::{Keyed, Token};
 /// `merge(a, b, ..)`: two to eight streams of one type into one. Keyed streams stay keyed.
 ///
 /// Items of one input stay in order; how the inputs interleave is free.
+///
+/// ```
+/// use flow_runtime::io::{Collect, collect, from_iter};
+/// use flow_runtime::prelude::*;
+///
+/// #[dataflow]
+/// fn both(left: Vec<u64>, right: Vec<u64>, out: Collect<u64>) {
+///     let small = source(from_iter(left));
+///     let large = source(from_iter(right));
+///     let all = merge(small, large);
+///     sink(all, out);
+/// }
+///
+/// # fn main() -> Result<(), flow_runtime::Error> {
+/// let (out, all) = collect();
+/// both(vec![1, 2], vec![10], out).workers(2).spawn()?.wait()?;
+/// assert_eq!(all.sorted(), [1, 2, 10]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum merge {}
 
@@ -161,6 +181,36 @@ impl<S: Queued, D: Consumer<S>> Inlet<S::Row> for SealInlet<S, D> {
 
 /// `connect(a, b)`: two keyed streams of one key type into one stream of [`Either`]. Two-sided logic stands on it:
 /// a stateful step behind it sees both sides of a key with one state.
+///
+/// ```
+/// use flow_runtime::io::{Collect, collect, from_iter};
+/// use flow_runtime::prelude::*;
+///
+/// /// Orders and payments of a customer, with one state: what is owed.
+/// #[dataflow]
+/// fn owed(orders: Vec<(u32, i64)>, payments: Vec<(u32, i64)>, out: Collect<(u32, i64)>) {
+///     let ordered = source(from_iter(orders));
+///     let paid = source(from_iter(payments));
+///     let orders_of = into_keyed(ordered);
+///     let payments_of = into_keyed(paid);
+///     let either = connect(orders_of, payments_of);
+///     let owed = stateful_map(either, |owed: &mut i64, _customer, change| {
+///         match change {
+///             Either::Left(order) => *owed += order,
+///             Either::Right(payment) => *owed -= payment,
+///         }
+///         *owed
+///     });
+///     sink(owed, out);
+/// }
+///
+/// # fn main() -> Result<(), flow_runtime::Error> {
+/// let (out, found) = collect();
+/// owed(vec![(7, 100)], vec![(8, 5)], out).workers(2).spawn()?.wait()?;
+/// assert_eq!(found.sorted(), [(7, 100), (8, -5)]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum connect {}
 

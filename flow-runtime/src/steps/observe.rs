@@ -14,6 +14,23 @@ use crate::stream::Token;
 use crate::time::Epoch;
 
 /// `inspect(stream, |item, seen| ..)`: calls a function with every item, and with where and when it was seen.
+///
+/// ```
+/// use flow_runtime::io::{from_iter};
+/// use flow_runtime::prelude::*;
+///
+/// #[dataflow]
+/// fn watched(numbers: Vec<u64>) {
+///     let all = source(from_iter(numbers));
+///     let seen = inspect(all, |n, at| assert!(*n < 10 && at.worker == 0, "{n} in epoch {}", at.epoch));
+///     discard(seen, "only looked at");
+/// }
+///
+/// # fn main() -> Result<(), flow_runtime::Error> {
+/// watched(vec![1, 2, 3]).workers(1).spawn()?.wait()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum inspect {}
 

@@ -15,6 +15,27 @@ use crate::steps::Queued;
 use crate::stream::{Keyed, Stream, Token};
 
 /// `rebalance(stream)`: spreads a stream evenly over all workers, batch by batch. The order between items is given up.
+///
+/// ```
+/// use flow_runtime::io::{Collect, collect, from_iter};
+/// use flow_runtime::prelude::*;
+///
+/// /// One file is read by one worker; its lines are worked on by all.
+/// #[dataflow]
+/// fn squares(numbers: Vec<u64>, out: Collect<u64>) {
+///     let all = source(from_iter(numbers));
+///     let spread = rebalance(all);
+///     let squares = map(spread, |n| n * n);
+///     sink(squares, out);
+/// }
+///
+/// # fn main() -> Result<(), flow_runtime::Error> {
+/// let (out, found) = collect();
+/// squares(vec![1, 2, 3], out).workers(3).spawn()?.wait()?;
+/// assert_eq!(found.sorted(), [1, 4, 9]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum rebalance {}
 

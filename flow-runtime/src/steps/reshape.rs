@@ -15,6 +15,29 @@ use crate::steps::rebalancing::{ByKey, into_keyed_plan};
 use crate::stream::{Keyed, Stream, Token};
 
 /// `into_keyed(pairs)`: a stream of pairs, partitioned by their first part. An exchange, like `key_by`.
+///
+/// ```
+/// use flow_runtime::io::{Collect, collect, from_iter};
+/// use flow_runtime::prelude::*;
+///
+/// #[dataflow]
+/// fn totals(sales: Vec<(String, u64)>, out: Collect<(String, u64)>) {
+///     let pairs = source(from_iter(sales));
+///     let by_article = into_keyed(pairs);
+///     let totals = stateful_map(by_article, |total: &mut u64, _article, sold| {
+///         *total += sold;
+///         *total
+///     });
+///     sink(totals, out);
+/// }
+///
+/// # fn main() -> Result<(), flow_runtime::Error> {
+/// let (out, found) = collect();
+/// totals(vec![("pen".into(), 2), ("pen".into(), 3)], out).spawn()?.wait()?;
+/// assert_eq!(found.sorted(), [("pen".into(), 2), ("pen".into(), 5)]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum into_keyed {}
 
