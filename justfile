@@ -22,4 +22,4 @@ compile-time:
 
 # Writes the expected compiler messages of ui-tests anew; read them before you commit them.
 bless:
-    TRYBUILD=overwrite cargo test -p flow-ui-tests
+    TRYBUILD=overwrite cargo test -p ui-tests

@@ -1,6 +1,56 @@
-//! Stateful stream dataflows inside your own application.
+//! Stateful stream dataflows inside your own application: annotate functions; the compiler wires and checks the
+//! dataflow; run it.
 //!
 //! **Inside `#[dataflow]` a call wires; everywhere else it calls.**
+//!
+//! ```
+//! use flow_runtime::io::{Collect, collect, from_iter};
+//! use flow_runtime::prelude::*;
+//!
+//! #[stateful]
+//! #[derive(Default)]
+//! struct Spent {
+//!     cents: u64,
+//! }
+//!
+//! /// What a customer has spent so far.
+//! #[stateful_map]
+//! fn spend(spent: &mut Spent, _customer: &u32, (_, cents): (u32, u64)) -> u64 {
+//!     spent.cents += cents;
+//!     spent.cents
+//! }
+//!
+//! #[dataflow]
+//! fn spending(sales: Vec<(u32, u64)>, out: Collect<(u32, u64)>) {
+//!     let all = source(from_iter(sales));
+//!     let by_customer = key_by(all, |(customer, _)| *customer);
+//!     let totals = spend(by_customer); // Keyed<u32, u64>
+//!     sink(totals, out);
+//! }
+//!
+//! # fn main() -> Result<(), flow_runtime::Error> {
+//! let (out, totals) = collect();
+//! spending(vec![(7, 100), (8, 5), (7, 50)], out).workers(2).spawn()?.wait()?;
+//! assert_eq!(totals.sorted(), [(7, 100), (7, 150), (8, 5)]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to find what
+//!
+//! * [`macro@dataflow`]: how a dataflow is written. [`macro@map`] and its sisters: functions that become steps. [`macro@stateful`]: state.
+//! * [`steps`]: the built-in steps, each with an example.
+//! * [`io`]: sources and sinks, and the traits for your own.
+//! * [`Dataflow`]: what calling a dataflow function gives: `run` it as a program, `spawn` it inside a service, `simulate` it on a
+//!   seeded schedule. [`RunOptions`]: the flags of a program. [`EpochPolicy`]: when an epoch ends.
+//! * [`graph`]: the const graph of a dataflow, and its pictures.
+//! * [`host`], [`plan`], [`consumer`], [`control`]: for those who bring a host of their own.
+//!
+//! # Names
+//!
+//! A *step* is a call in a dataflow; its `let` name is its id. A *stage* is a run of steps between two boundaries (sources,
+//! exchanges, fan-in, sink partitions): one loop, without a queue inside. An *exchange* brings items to other workers. An *epoch* is the
+//! unit that is committed; a *barrier* ends it on all workers, at one point of every stream.
 
 // Tests prepare files and folders as a user would.
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types))]
