@@ -200,17 +200,20 @@ fn epochs_that_decrease_are_an_error() {
 
 #[test]
 fn a_rate_bounds_what_sources_emit() {
-    // On the virtual clock: 500 items at 100 a second take 5 seconds, less what may be saved up.
-    let (out, collected) = collect();
-    let schedule = Arc::new(Virtual::new(7));
-    limited(from_iter(0..500), out)
-        .workers(1)
-        .rate(100.0)
-        .simulate_on(Arc::clone(&schedule))
-        .expect("it succeeds");
-    assert_eq!(collected.len(), 500);
-    let took = schedule.elapsed();
-    assert!(took >= Duration::from_millis(4800) && took < Duration::from_secs(6), "{took:?}");
+    // On the virtual clock: 500 items at 100 a second take 5 seconds, less what may be saved up. The one worker that reads
+    // has the whole rate.
+    for workers in [1, 4] {
+        let (out, collected) = collect();
+        let schedule = Arc::new(Virtual::new(7));
+        limited(from_iter(0..500), out)
+            .workers(workers)
+            .rate(100.0)
+            .simulate_on(Arc::clone(&schedule))
+            .expect("it succeeds");
+        assert_eq!(collected.len(), 500);
+        let took = schedule.elapsed();
+        assert!(took >= Duration::from_millis(4800) && took < Duration::from_secs(6), "{took:?}");
+    }
 }
 
 #[dataflow]

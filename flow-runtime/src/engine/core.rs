@@ -277,6 +277,10 @@ impl Core {
 
     /// A stage has passed a barrier. The worker has when all its stages have.
     pub(crate) fn pass(&self, barrier: Barrier) {
+        // An epoch in which something failed must not be committed, whoever comes to know of it first.
+        if self.failure.borrow().is_some() {
+            return;
+        }
         let mut passed = self.passed.borrow_mut();
         let at = (barrier.0 - self.first_open.get().0) as usize;
         if passed.len() <= at {

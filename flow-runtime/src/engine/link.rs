@@ -73,7 +73,7 @@ pub(crate) struct Link {
 pub(crate) struct LinkOptions {
     /// Report emitted items to the coordinator, at least this often.
     pub(crate) report_items: Option<u64>,
-    /// The most items per second and worker that sources may emit.
+    /// The most items per second that the sources of one worker may emit.
     pub(crate) rate: Option<f64>,
 }
 

@@ -1,6 +1,6 @@
 //! Before a run: which partitions there are, and who gets them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 
 use crate::bounds::Item;
@@ -8,6 +8,7 @@ use crate::consumer::Consumer;
 use crate::control::Control;
 use crate::describe::{Describe, StepId};
 use crate::error::{Error, ErrorKind};
+use crate::failure::Note;
 use crate::host::{Assignment, Host, Inlet, Outlet, Spread, WorkerInfo};
 use crate::io::{Io, PartitionId, Source};
 use crate::plan::FlowPlan;
@@ -19,8 +20,8 @@ pub(crate) struct Surveyed {
     pub(crate) assignments: BTreeMap<StepId, Assignment>,
     /// The source that gives epochs, and its number of partitions.
     pub(crate) authority: Option<(StepId, usize)>,
-    /// Sources, and whether their input can be read again.
-    pub(crate) sources: usize,
+    /// The workers that read.
+    pub(crate) reading: BTreeSet<usize>,
 }
 
 /// Asks every source and sink of a plan for its partitions, and deals them to the workers in turn.
@@ -103,9 +104,11 @@ impl Host for Surveying {
         source: S,
         _: D,
     ) {
-        cx.found.sources += 1;
+        let note = Note::of(&id);
         let partitions = source.partitions(&cx.io);
+        note.clear();
         let dealt = cx.deal(&id, partitions);
+        cx.found.reading.extend(&dealt.workers);
         if S::GIVES_EPOCHS {
             let count = dealt.partitions.len();
             if let Some((other, _)) = cx.found.authority.replace((id.clone(), count)) {
@@ -137,7 +140,16 @@ impl Host for Surveying {
         id: &StepId,
         list: &dyn Fn(&Io) -> Result<Vec<PartitionId>, Error>,
     ) -> Assignment {
+        let note = Note::of(id);
         let partitions = list(&cx.io);
+        note.clear();
+        let partitions = partitions.and_then(|partitions| {
+            if partitions.is_empty() {
+                let message = "the sink has no partitions, so there is nowhere to write to";
+                return Err(Error::new(ErrorKind::Configuration, message));
+            }
+            Ok(partitions)
+        });
         cx.deal(id, partitions)
     }
 }

@@ -226,6 +226,14 @@ impl<U: Token, S: Sink<U>, O> fmt::Debug for Encoding<U, S, O> {
     }
 }
 
+#[cold]
+fn no_partition(partition: usize, partitions: usize) -> Error {
+    Error::new(
+        ErrorKind::Sink,
+        format!("the encoder has chosen partition {partition} of {partitions}, counted from 0"),
+    )
+}
+
 impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Encoding<U, S, O> {
     fn send(&mut self, partition: usize) {
         self.filled[partition] = false;
@@ -261,12 +269,15 @@ impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Consumer<U> for Encoding<U, S
             return;
         }
         self.count += 1;
+        let note = Note::of(&self.id);
         let partition = match self.blocks.len() {
             1 => 0,
             several => self.encoder.partition(self.worker, head.hash, several),
         };
-        let note = Note::of(&self.id);
-        let encoded = self.encoder.encode(head.key, item, &mut self.blocks[partition]);
+        let encoded = match self.blocks.get_mut(partition) {
+            Some(block) => self.encoder.encode(head.key, item, block),
+            None => Err(no_partition(partition, self.blocks.len())),
+        };
         note.clear();
         match encoded {
             Ok(bytes) => {
@@ -319,6 +330,14 @@ impl<U: Token, S: Sink<U>> SinkPartitions<U, S> {
     }
 
     fn act(&mut self, signal: Signal) -> Result<(), Error> {
+        let id = self.id.clone();
+        let note = Note::of(&id);
+        let acted = self.tell(signal);
+        note.clear();
+        acted
+    }
+
+    fn tell(&mut self, signal: Signal) -> Result<(), Error> {
         if let (Signal::Open { .. }, Some(sink)) =
             (signal, self.unopened.take_if(|_| matches!(signal, Signal::Open { .. })))
         {
@@ -344,7 +363,10 @@ impl<U: Token, S: Sink<U>> Inlet<Block<U, S>> for SinkPartitions<U, S> {
             // The host sends a block to the owner of its partition, and not before the first epoch has opened it.
             let writer = self.writers[partition as usize].as_mut();
             let writer = writer.expect("a block comes to the worker that has opened its partition");
-            if let Err(error) = writer.write(block) {
+            let note = Note::of(&self.id);
+            let written = writer.write(block);
+            note.clear();
+            if let Err(error) = written {
                 self.failure = Some(error);
             }
         }
@@ -369,7 +391,7 @@ impl<U: Token, S: Sink<U>> Inlet<Block<U, S>> for SinkPartitions<U, S> {
 /// `discard(stream, "why")`: drops a stream visibly.
 ///
 /// ```
-/// use flow_runtime::io::{from_iter};
+/// use flow_runtime::io::from_iter;
 /// use flow_runtime::prelude::*;
 ///
 /// #[dataflow]
@@ -434,7 +456,7 @@ impl<U: Token> Consumer<U> for Discard {
 /// `fail(stream)`: ends the run with an error that shows the first item that arrives.
 ///
 /// ```
-/// use flow_runtime::io::{from_iter};
+/// use flow_runtime::io::from_iter;
 /// use flow_runtime::prelude::*;
 ///
 /// #[dataflow]

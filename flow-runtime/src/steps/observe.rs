@@ -16,7 +16,7 @@ use crate::time::Epoch;
 /// `inspect(stream, |item, seen| ..)`: calls a function with every item, and with where and when it was seen.
 ///
 /// ```
-/// use flow_runtime::io::{from_iter};
+/// use flow_runtime::io::from_iter;
 /// use flow_runtime::prelude::*;
 ///
 /// #[dataflow]
