@@ -9,8 +9,9 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::mem;
-use std::panic;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
+use std::thread;
 
 use serde::Serialize;
 
@@ -24,27 +25,35 @@ pub(crate) struct Place {
     pub(crate) key: Option<String>,
 }
 
+/// The last panic on this thread. It need not be the one that is caught: users catch panics, too.
+struct Last {
+    text: Option<String>,
+    /// Where it happened, as a part of a sentence.
+    at: String,
+}
+
 thread_local! {
     static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
-    static MESSAGE: RefCell<Option<String>> = const { RefCell::new(None) };
+    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
 /// From now on a panic on this thread is kept for [`of_panic`] instead of being printed.
 pub(crate) fn keep_panics_quiet() {
     static HOOK: Once = Once::new();
+    if thread::panicking() {
+        return; // A hook cannot be set now.
+    }
     HOOK.call_once(|| {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             if QUIET.get() {
-                let what = info.payload_as_str().unwrap_or("a value that is no text");
+                let text = info.payload_as_str().map(str::to_owned);
                 let at = info
                     .location()
                     .map(|at| format!(" at {}:{}", at.file(), at.line()))
                     .unwrap_or_default();
-                MESSAGE.with_borrow_mut(|message| {
-                    message.get_or_insert_with(|| format!("panicked{at}: {what}"));
-                });
+                LAST.set(Some(Last { text, at }));
             } else {
                 previous(info);
             }
@@ -55,12 +64,11 @@ pub(crate) fn keep_panics_quiet() {
 
 /// The error of a panic that was caught on this thread.
 pub(crate) fn of_panic(payload: &(dyn Any + Send)) -> Error {
-    let text = || {
-        let text = payload.downcast_ref::<&str>().copied();
-        text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).map(str::to_owned)
-    };
-    let message = MESSAGE.take().or_else(|| text().map(|text| format!("panicked: {text}")));
-    let message = message.unwrap_or_else(|| "panicked".to_owned());
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let last = LAST.take().filter(|last| last.text.as_deref() == text);
+    let at = last.map(|last| last.at).unwrap_or_default();
+    let message = format!("panicked{at}: {}", text.unwrap_or("a value that is no text"));
     match PLACE.take() {
         Some(Place { step, key: Some(key) }) => {
             Error::new(ErrorKind::Panic, format!("{message} (while at key {key})")).at_step(step)
@@ -68,6 +76,15 @@ pub(crate) fn of_panic(payload: &(dyn Any + Send)) -> Error {
         Some(Place { step, key: None }) => Error::new(ErrorKind::Panic, message).at_step(step),
         None => Error::new(ErrorKind::Panic, message),
     }
+}
+
+/// Runs what may panic. The panic is not printed.
+pub(crate) fn caught<T>(f: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    let quiet = QUIET.get();
+    keep_panics_quiet();
+    let result = panic::catch_unwind(AssertUnwindSafe(f));
+    QUIET.set(quiet);
+    result.unwrap_or_else(|payload| Err(of_panic(payload.as_ref())))
 }
 
 /// Marks the time in which a user's function runs.

@@ -14,6 +14,7 @@ use crate::engine::outlet::{Receiver, Sending, Way};
 use crate::engine::source::SourceStage;
 use crate::engine::stage::InletStage;
 use crate::error::Error;
+use crate::failure::Note;
 use crate::host::{Assignment, Host, Inlet, Spread, WorkerInfo};
 use crate::io::{Io, PartitionId, Resume, Source};
 use crate::plan::FlowPlan;
@@ -83,7 +84,10 @@ impl Host for Engine {
             dealt.partitions.into_iter().zip(dealt.workers).enumerate()
         {
             if worker == core.who {
-                match source.open(&cx.io, &partition, Resume::Fresh) {
+                let note = Note::of(&id);
+                let opened = source.open(&cx.io, &partition, Resume::Fresh);
+                note.clear();
+                match opened {
                     Ok(reader) => readers.push((number, partition, reader)),
                     Err(error) => drop(cx.failure.get_or_insert(error.at_step(&id))),
                 }

@@ -68,10 +68,16 @@ pub(crate) struct Orders {
     pub(crate) finish: bool,
     /// The number of partitions of the source that gives epochs.
     pub(crate) authority: Option<usize>,
+    /// How long a run that was told to stop, or has failed, may go without any progress.
+    pub(crate) patience: Duration,
 }
 
-/// How long a run that was told to stop may go without any progress.
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
+/// What conducting a run came to.
+pub(crate) struct Conducted {
+    pub(crate) outcome: Result<(), Error>,
+    /// All workers have ended; otherwise some do not come back.
+    pub(crate) all_gone: bool,
+}
 
 /// A barrier on its way.
 struct InFlight {
@@ -131,7 +137,7 @@ impl<'a> Coordinator<'a> {
     }
 
     /// Conducts the run to its end.
-    pub(crate) fn conduct(mut self) -> Result<(), Error> {
+    pub(crate) fn conduct(mut self) -> Conducted {
         let who = self.link.coordinator();
         let env = &self.link.env;
         while self.gone < self.link.workers {
@@ -156,10 +162,8 @@ impl<'a> Coordinator<'a> {
                 break;
             }
         }
-        match self.failure {
-            Some(failure) => Err(failure),
-            None => Ok(()),
-        }
+        let all_gone = self.gone == self.link.workers;
+        Conducted { outcome: self.failure.map_or(Ok(()), Err), all_gone }
     }
 
     fn hear(&mut self, message: ToCoordinator) {
@@ -310,7 +314,7 @@ impl<'a> Coordinator<'a> {
         if !waits {
             self.progress.1 = now;
         }
-        if !waits || now.since(self.progress.1) < STOP_PATIENCE {
+        if !waits || now.since(self.progress.1) < self.orders.patience {
             return false;
         }
         let committed = self.link.counters.committed.load(Ordering::Relaxed);
@@ -319,7 +323,7 @@ impl<'a> Coordinator<'a> {
                 ErrorKind::Stopped,
                 format!(
                     "the run was told to stop and has not moved for {} s; the first epoch that is not committed is {committed}",
-                    STOP_PATIENCE.as_secs()
+                    self.orders.patience.as_secs()
                 ),
             )
             .help("a step does not come back: look for a function that waits for something")
@@ -330,7 +334,7 @@ impl<'a> Coordinator<'a> {
 
     fn wake_at(&self) -> Option<Timestamp> {
         if self.stop || self.failure.is_some() {
-            return Some(self.progress.1.after(STOP_PATIENCE));
+            return Some(self.progress.1.after(self.orders.patience));
         }
         match self.orders.policy.0 {
             Policy::Every(period)

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use crate::engine::coordinator::{Coordinator, EpochPolicy, Orders};
+use crate::engine::coordinator::{Conducted, Coordinator, EpochPolicy, Orders};
 use crate::engine::link::{Link, LinkOptions, ToCoordinator};
 use crate::engine::survey::survey;
 use crate::engine::worker::work;
@@ -22,6 +23,8 @@ pub(crate) struct Settings {
     /// Items per second, over all workers.
     pub(crate) rate: Option<f64>,
     pub(crate) hash_seed: u64,
+    /// How long a run that was told to stop, or has failed, may go without any progress.
+    pub(crate) patience: Duration,
 }
 
 /// A run that has been started.
@@ -36,20 +39,24 @@ pub(crate) fn launch<P: FlowPlan>(
     settings: Settings,
     after: impl FnOnce() + Send + 'static,
 ) -> Result<Launched, Error> {
-    let Settings { env, workers, policy, finish, rate, hash_seed } = settings;
-    let found = survey(plan.clone(), &env.io(), workers)?;
+    let Settings { env, workers, policy, finish, rate, hash_seed, patience } = settings;
+    let io = env.io();
+    let (plan, found) = failure::caught(move || {
+        let found = survey(plan.clone(), &io, workers)?;
+        Ok((plan, found))
+    })?;
     let options = LinkOptions {
         report_items: policy.report_items().filter(|_| found.authority.is_none()),
         rate: rate.map(|rate| rate / workers as f64),
     };
-    let orders =
-        Orders { policy, finish, authority: found.authority.map(|(_, partitions)| partitions) };
+    let authority = found.authority.map(|(_, partitions)| partitions);
+    let orders = Orders { policy, finish, authority, patience };
     let link = Arc::new(Link::new(env, workers, hash_seed, found.assignments, options));
     link.env.begin(workers + 1);
     let thread = {
         let link = Arc::clone(&link);
         spawn("flow-coordinator".to_owned(), move || {
-            let outcome = run(&plan, &link, orders);
+            let outcome = failure::caught(|| run(plan, &link, orders));
             after();
             outcome
         })?
@@ -58,36 +65,38 @@ pub(crate) fn launch<P: FlowPlan>(
 }
 
 /// Runs workers and coordinator to the end.
-fn run<P: FlowPlan>(plan: &P, link: &Arc<Link>, orders: Orders) -> Result<(), Error> {
+fn run<P: FlowPlan>(plan: P, link: &Arc<Link>, orders: Orders) -> Result<(), Error> {
     let mut threads = Vec::with_capacity(link.workers);
-    for who in 0..link.workers {
-        let (plan, worker_link) = (plan.clone(), Arc::clone(link));
-        match spawn(format!("flow-worker-{who}"), move || worker(plan, who, &worker_link)) {
-            Ok(thread) => threads.push(thread),
-            Err(error) => {
-                // Those that run already are told to end; those that do not exist are counted as gone.
-                link.tell_coordinator(ToCoordinator::Failed(error));
-                (who..link.workers).for_each(|worker| {
-                    link.env.leave(worker);
-                    link.tell_coordinator(ToCoordinator::Gone);
-                });
-                break;
-            }
+    // A plan holds values of the user's, which may panic when they are cloned or dropped.
+    let started = failure::caught(|| {
+        for who in 0..link.workers {
+            let (plan, link) = (plan.clone(), Arc::clone(link));
+            threads.push(spawn(format!("flow-worker-{who}"), move || worker(plan, who, &link))?);
         }
+        Ok(())
+    });
+    if let Err(error) = started {
+        // Those that run already are told to end; those that do not exist are counted as gone.
+        link.tell_coordinator(ToCoordinator::Failed(error));
+        (threads.len()..link.workers).for_each(|worker| {
+            link.env.leave(worker);
+            link.tell_coordinator(ToCoordinator::Gone);
+        });
     }
     link.env.enter(link.coordinator());
-    let outcome = Coordinator::new(link, orders).conduct();
+    let Conducted { outcome, all_gone } = Coordinator::new(link, orders).conduct();
     link.env.leave(link.coordinator());
     // A worker that does not come back is left behind: its thread ends with the process.
-    for thread in threads {
-        if thread.is_finished()
-            || !matches!(&outcome, Err(error) if error.kind() == ErrorKind::Stopped)
-        {
-            // A worker's panics are caught inside of it.
-            let _ = thread.join();
-        }
+    for thread in threads.into_iter().filter(|thread| all_gone || thread.is_finished()) {
+        // A worker's panics are caught inside of it.
+        let _ = thread.join();
     }
-    outcome
+    // Not before: a channel, for one, closes with the last that might still be opened.
+    let dropped = failure::caught(|| {
+        drop(plan);
+        Ok(())
+    });
+    outcome.and(dropped)
 }
 
 fn worker<P: FlowPlan>(plan: P, who: usize, link: &Arc<Link>) {

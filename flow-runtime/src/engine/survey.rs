@@ -8,6 +8,7 @@ use crate::consumer::Consumer;
 use crate::control::Control;
 use crate::describe::{Describe, StepId};
 use crate::error::{Error, ErrorKind};
+use crate::failure::Note;
 use crate::host::{Assignment, Host, Inlet, Outlet, Spread, WorkerInfo};
 use crate::io::{Io, PartitionId, Source};
 use crate::plan::FlowPlan;
@@ -104,7 +105,9 @@ impl Host for Surveying {
         _: D,
     ) {
         cx.found.sources += 1;
+        let note = Note::of(&id);
         let partitions = source.partitions(&cx.io);
+        note.clear();
         let dealt = cx.deal(&id, partitions);
         if S::GIVES_EPOCHS {
             let count = dealt.partitions.len();
@@ -137,7 +140,16 @@ impl Host for Surveying {
         id: &StepId,
         list: &dyn Fn(&Io) -> Result<Vec<PartitionId>, Error>,
     ) -> Assignment {
+        let note = Note::of(id);
         let partitions = list(&cx.io);
+        note.clear();
+        let partitions = partitions.and_then(|partitions| {
+            if partitions.is_empty() {
+                let message = "the sink has no partitions, so there is nowhere to write to";
+                return Err(Error::new(ErrorKind::Configuration, message));
+            }
+            Ok(partitions)
+        });
         cx.deal(id, partitions)
     }
 }

@@ -34,15 +34,17 @@ pub(crate) fn work<P: FlowPlan>(plan: P, who: usize, link: &Arc<Link>) -> Result
         Worker::new(Rc::clone(&core)).run()
     }));
     let failure = core.take_failure();
-    let dismantled = catch_unwind(AssertUnwindSafe(|| core.dismantle()));
-    match (result, failure) {
-        (Ok(Err(error)), _) | (Ok(Ok(())), Some(error)) => Err(error),
-        (Err(payload), None) if !payload.is::<Aborted>() => {
-            Err(failure::of_panic(payload.as_ref()))
-        }
-        (Err(_), Some(error)) => Err(error),
-        _ => dismantled.map_err(|payload| failure::of_panic(payload.as_ref())),
-    }
+    let error = match result {
+        Ok(Ok(())) => failure,
+        Ok(Err(error)) => Some(error),
+        Err(payload) if payload.is::<Aborted>() => failure,
+        Err(payload) => failure.or_else(|| Some(failure::of_panic(payload.as_ref()))),
+    };
+    let dismantled = failure::caught(|| {
+        core.dismantle();
+        Ok(())
+    });
+    error.map_or(dismantled, Err)
 }
 
 struct Worker {
@@ -56,6 +58,8 @@ struct Worker {
     ended: bool,
     /// How many items a source may emit in its next turn.
     limit: usize,
+    /// How many it may ever emit in a turn: no more than an epoch has, if that is counted in items.
+    most: usize,
     ticked: Timestamp,
     allowance: Option<Allowance>,
     /// Which of `sources` is asked first: the one that the rate has held back.
@@ -68,16 +72,18 @@ impl Worker {
             .rev()
             .filter(|&at| core.enter(at, |stage| stage.is_source()).unwrap_or(false))
             .collect();
-        let allowance = core.link.options.rate.map(Allowance::new);
+        let options = core.link.options;
+        let most = options.report_items.map_or(MOST_ITEMS, |items| MOST_ITEMS.min(items as usize));
         Worker {
             core,
             sources,
+            limit: FIRST_LIMIT.min(most),
+            most,
             running: false,
             exhausted: false,
             ended: false,
-            limit: FIRST_LIMIT,
             ticked: Timestamp::MIN,
-            allowance,
+            allowance: options.rate.map(Allowance::new),
             first: 0,
         }
     }
@@ -224,20 +230,14 @@ impl Worker {
     /// A turn should be long enough that what is done once a turn does not count, and short enough that barriers and
     /// a stop do not wait.
     fn adapt(&mut self, began: Timestamp) {
-        let link = &self.core.link;
-        let most = link
-            .options
-            .report_items
-            .map_or(MOST_ITEMS, |items| MOST_ITEMS.min(items.max(1) as usize));
-        let now = link.env.now();
+        let now = self.core.link.env.now();
         self.core.set_now(now);
         let took = now.since(began);
         if took < SHORT_TURN {
-            self.limit = (self.limit * 2).min(most);
+            self.limit = (self.limit * 2).min(self.most);
         } else if took > LONG_TURN {
             self.limit = (self.limit / 2).max(1);
         }
-        self.limit = self.limit.min(most);
     }
 
     fn flush(&mut self) {

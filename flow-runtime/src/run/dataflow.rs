@@ -1,6 +1,7 @@
 //! A dataflow, ready to be run.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::{EpochPolicy, Settings, launch};
 use crate::env::{Env, Real, Virtual};
@@ -111,6 +112,7 @@ impl<P: FlowPlan> Dataflow<P> {
             finish: true,
             rate: options.rate()?,
             hash_seed: 0,
+            patience: Duration::from_secs(30),
         };
         tracing::info!(dataflow = P::GRAPH.name, workers = settings.workers, "starting");
         Running::start(P::GRAPH.name, |after| launch(plan, settings, after))

@@ -11,6 +11,7 @@ use crate::bounds::Item;
 use crate::consumer::{Consumer, Head};
 use crate::control::Control;
 use crate::describe::{Describe, StepId, StepInfo};
+use crate::failure::Note;
 use crate::graph::{Kind, Operator};
 use crate::host::{Host, Inlet, Outlet, Spread};
 use crate::plan::Plan1;
@@ -113,7 +114,9 @@ struct Copies<V, F> {
 
 impl<C: Item, V: 'static, F: Fn(&mut V, C) + 'static> Inlet<C> for Copies<V, F> {
     fn batch(&mut self, _: usize, rows: &mut Vec<C>) {
+        let note = Note::of(&self.id);
         self.copy.change(|value| rows.drain(..).for_each(|change| (self.fold)(value, change)));
+        note.clear();
     }
     fn control(&mut self, _: &mut Control<'_>) {}
     fn describe(&self, to: &mut dyn Describe) {

@@ -165,6 +165,14 @@ impl<U: Token, S: Sink<U>, O> fmt::Debug for Encoding<U, S, O> {
     }
 }
 
+#[cold]
+fn no_partition(partition: usize, partitions: usize) -> Error {
+    Error::new(
+        ErrorKind::Sink,
+        format!("the encoder has chosen partition {partition} of {partitions}, counted from 0"),
+    )
+}
+
 impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Encoding<U, S, O> {
     fn send(&mut self, partition: usize) {
         self.filled[partition] = false;
@@ -200,12 +208,15 @@ impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Consumer<U> for Encoding<U, S
             return;
         }
         self.count += 1;
+        let note = Note::of(&self.id);
         let partition = match self.blocks.len() {
             1 => 0,
             several => self.encoder.partition(self.worker, head.hash, several),
         };
-        let note = Note::of(&self.id);
-        let encoded = self.encoder.encode(head.key, item, &mut self.blocks[partition]);
+        let encoded = match self.blocks.get_mut(partition) {
+            Some(block) => self.encoder.encode(head.key, item, block),
+            None => Err(no_partition(partition, self.blocks.len())),
+        };
         note.clear();
         match encoded {
             Ok(bytes) => {
@@ -258,6 +269,14 @@ impl<U: Token, S: Sink<U>> SinkPartitions<U, S> {
     }
 
     fn act(&mut self, signal: Signal) -> Result<(), Error> {
+        let id = self.id.clone();
+        let note = Note::of(&id);
+        let acted = self.tell(signal);
+        note.clear();
+        acted
+    }
+
+    fn tell(&mut self, signal: Signal) -> Result<(), Error> {
         if let (Signal::Open { .. }, Some(sink)) =
             (signal, self.unopened.take_if(|_| matches!(signal, Signal::Open { .. })))
         {
@@ -281,7 +300,10 @@ impl<U: Token, S: Sink<U>> Inlet<Block<U, S>> for SinkPartitions<U, S> {
                 continue;
             }
             let Some(writer) = self.writers[partition as usize].as_mut() else { continue };
-            if let Err(error) = writer.write(block) {
+            let note = Note::of(&self.id);
+            let written = writer.write(block);
+            note.clear();
+            if let Err(error) = written {
                 self.failure = Some(error);
             }
         }
