@@ -46,7 +46,7 @@ pub(crate) fn launch<P: FlowPlan>(
         Ok((plan, found))
     })?;
     let options = LinkOptions {
-        report_items: policy.report_items().filter(|_| found.authority.is_none()),
+        report_items: policy.report_items(),
         rate: rate.map(|rate| rate / workers as f64),
     };
     let stack = stack_size(found.stages);
