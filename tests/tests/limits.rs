@@ -52,6 +52,27 @@ fn epochs_without_end_and_without_length() {
     }
 }
 
+#[test]
+fn sources_without_partitions_and_runs_that_are_told_to_stop_twice() {
+    for workers in [1, 3] {
+        let (out, collected) = collect();
+        let flow = counted(given(vec![]), out).workers(workers);
+        flow.simulate(Virtual::new(1)).expect("it succeeds");
+        assert!(collected.is_empty());
+        let (wrong, right) = (Arc::default(), Arc::<AtomicU64>::default());
+        let flow = in_epochs(Epochs(vec![]), from_iter(0..500), wrong, right);
+        flow.workers(workers).simulate(Virtual::new(1)).expect("it succeeds");
+        let (out, _) = collect();
+        let running = counted(from_iter(0..u64::MAX), out).workers(workers).spawn();
+        let running = running.expect("it starts");
+        let stopper = running.stopper();
+        stopper.stop();
+        stopper.stop();
+        running.wait().expect("it succeeds");
+        stopper.stop();
+    }
+}
+
 type Numbers = FromIter<std::ops::Range<u64>>;
 
 #[dataflow]
@@ -59,12 +80,16 @@ fn of_sizes(numbers: Numbers, nothings: Arc<AtomicU64>, larges: Arc<AtomicU64>) 
     let all = source(numbers);
     let nothing = map(all, |_| ());
     let spread = rebalance(nothing);
-    let counted = inspect(spread, |(), _| drop(nothings.fetch_add(1, Ordering::Relaxed)));
+    let counted = inspect(spread, |(), _| {
+        nothings.fetch_add(1, Ordering::Relaxed);
+    });
     discard(counted, "counted above");
     let few = filter(all, |n| n % 100 == 0);
     let large = map(few, |n| [[[n; 32]; 32]; 16]);
     let by_key = key_by(large, |row| row[0][0][0] % 3);
-    let seen = inspect(by_key, |row, _| drop(larges.fetch_add(row[7][7][7], Ordering::Relaxed)));
+    let seen = inspect(by_key, |row, _| {
+        larges.fetch_add(row[7][7][7], Ordering::Relaxed);
+    });
     discard(seen, "summed above");
 }
 
