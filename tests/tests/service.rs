@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
@@ -184,6 +185,35 @@ fn a_source_says_which_epoch_an_item_belongs_to() {
 fn forward(items: ChannelSource<(u64, u64)>, out: Collect<(u64, u64)>) {
     let all = source(items);
     sink(all, out);
+}
+
+#[dataflow]
+fn beside<A: Source<Item = u64>>(
+    given: A,
+    others: FromIter<std::ops::Range<u64>>,
+    last: Arc<AtomicU64>,
+) {
+    let items = source(given);
+    let more = source(others);
+    let both = merge(items, more);
+    let looked_at = inspect(both, |_, at| {
+        last.fetch_max(at.epoch.0, Ordering::Relaxed);
+    });
+    discard(looked_at, "only the epochs matter");
+}
+
+#[test]
+fn epochs_are_counted_in_items_once_the_source_that_gave_them_has_ended() {
+    for given in [vec![], vec![(0, 0), (7, 1)]] {
+        for seed in 0..3 {
+            let last = Arc::new(AtomicU64::new(0));
+            let flow = beside(epochs_from(given.clone()), from_iter(0..1000), Arc::clone(&last));
+            let flow = flow.workers(1).epochs(EpochPolicy::items(10));
+            flow.simulate(Virtual::new(seed)).expect("it succeeds");
+            let last = last.load(Ordering::Relaxed);
+            assert!(last > 20, "{last} epochs of about 10 of 1000 items");
+        }
+    }
 }
 
 #[test]

@@ -46,18 +46,19 @@ pub(crate) fn launch<P: FlowPlan>(
         Ok((plan, found))
     })?;
     let options = LinkOptions {
-        report_items: policy.report_items().filter(|_| found.authority.is_none()),
+        report_items: policy.report_items(),
         // Workers without a partition have no use for a share.
         rate: rate.map(|rate| rate / found.reading.len().max(1) as f64),
     };
+    let stack = stack_size(found.stages);
     let authority = found.authority.map(|(_, partitions)| partitions);
     let orders = Orders { policy, finish, authority, patience };
     let link = Arc::new(Link::new(env, workers, hash_seed, found.assignments, options));
     link.env.begin(workers + 1);
     let thread = {
         let link = Arc::clone(&link);
-        spawn("flow-coordinator".to_owned(), move || {
-            let outcome = failure::caught(|| run(plan, &link, orders));
+        spawn(thread::Builder::new().name("flow-coordinator".to_owned()), move || {
+            let outcome = failure::caught(|| run(plan, &link, orders, stack));
             after();
             outcome
         })?
@@ -66,15 +67,15 @@ pub(crate) fn launch<P: FlowPlan>(
 }
 
 /// Runs workers and coordinator to the end.
-fn run<P: FlowPlan>(plan: P, link: &Arc<Link>, orders: Orders) -> Result<(), Error> {
+fn run<P: FlowPlan>(plan: P, link: &Arc<Link>, orders: Orders, stack: usize) -> Result<(), Error> {
     let mut threads = Vec::with_capacity(link.workers);
     // A plan holds values of the user's, which may panic when they are cloned or dropped.
     let started = failure::caught(|| {
         for who in 0..link.workers {
             let (plan, link) = (plan.clone(), Arc::clone(link));
-            threads.push(spawn(format!("flow-worker-{who}"), move || worker(plan, who, &link))?);
+            let thread = thread::Builder::new().name(format!("flow-worker-{who}"));
+            threads.push(spawn(thread.stack_size(stack), move || worker(plan, who, &link))?);
         }
-        drop(plan);
         Ok(())
     });
     if let Err(error) = started {
@@ -93,7 +94,22 @@ fn run<P: FlowPlan>(plan: P, link: &Arc<Link>, orders: Orders) -> Result<(), Err
         // A worker's panics are caught inside of it.
         let _ = thread.join();
     }
-    outcome
+    // Not before: a channel, for one, closes with the last that might still be opened.
+    let dropped = failure::caught(|| {
+        drop(plan);
+        Ok(())
+    });
+    outcome.and(dropped)
+}
+
+/// The bytes of a worker's stack. A push goes through as many stages as there are, one inside the other; without
+/// optimisation each takes some kilobytes, and what users' functions need. Memory that is not used is only reserved.
+fn stack_size(stages: usize) -> usize {
+    const BASE: usize = 8 << 20;
+    const STAGE: usize = 32 << 10;
+    // What the standard library would look at, if the size were not given.
+    let asked = std::env::var("RUST_MIN_STACK").ok().and_then(|bytes| bytes.parse().ok());
+    (BASE + STAGE * stages).max(asked.unwrap_or(0))
 }
 
 fn worker<P: FlowPlan>(plan: P, who: usize, link: &Arc<Link>) {
@@ -107,10 +123,10 @@ fn worker<P: FlowPlan>(plan: P, who: usize, link: &Arc<Link>) {
 }
 
 fn spawn<T: Send + 'static>(
-    name: String,
+    thread: thread::Builder,
     f: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, Error> {
-    thread::Builder::new().name(name).spawn(f).map_err(|error| {
+    thread.spawn(f).map_err(|error| {
         Error::new(ErrorKind::Configuration, format!("cannot start a thread: {error}"))
             .help("run with fewer workers")
             .caused_by(error)

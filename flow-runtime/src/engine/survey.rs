@@ -22,6 +22,8 @@ pub(crate) struct Surveyed {
     pub(crate) authority: Option<(StepId, usize)>,
     /// The workers that read.
     pub(crate) reading: BTreeSet<usize>,
+    /// Stages of a worker: as many may stand on its stack at once.
+    pub(crate) stages: usize,
 }
 
 /// Asks every source and sink of a plan for its partitions, and deals them to the workers in turn.
@@ -104,6 +106,7 @@ impl Host for Surveying {
         source: S,
         _: D,
     ) {
+        cx.found.stages += 1;
         let note = Note::of(&id);
         let partitions = source.partitions(&cx.io);
         note.clear();
@@ -123,15 +126,17 @@ impl Host for Surveying {
         }
     }
 
-    fn exchange<R: Item, I: Inlet<R>>(_: &mut Survey<'_>, _: StepId, _: Spread, _: I) -> Nowhere {
+    fn exchange<R: Item, I: Inlet<R>>(cx: &mut Survey<'_>, _: StepId, _: Spread, _: I) -> Nowhere {
+        cx.found.stages += 1;
         Nowhere
     }
 
     fn handoff<R: 'static, I: Inlet<R>, const N: usize>(
-        _: &mut Survey<'_>,
+        cx: &mut Survey<'_>,
         _: StepId,
         _: I,
     ) -> [Nowhere; N] {
+        cx.found.stages += 1;
         [Nowhere; N]
     }
 

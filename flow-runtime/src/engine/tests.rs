@@ -1,21 +1,25 @@
 //! Whole runs of hand-wired plans, on the virtual schedule and on threads.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use crate::consumer::Edge;
-use crate::describe::StepId;
+use crate::consumer::{Consumer, Edge, Head};
+use crate::control::Control;
+use crate::describe::{Describe, StepId};
+use crate::engine::{Settings, launch};
+use crate::env::Real;
 use crate::error::{Error, ErrorKind};
 use crate::graph::Graph;
-use crate::host::Host;
+use crate::host::{Host, Inlet, Outlet, Spread};
 use crate::io::{
     Delivery, Encoder, Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Sink,
     SinkWriter, Source,
 };
 use crate::plan::{FlowPlan, Plan0, Plan1, Plan2};
 use crate::steps::{flat_map, key_by, map, merge, sink, source, stateful_map};
-use crate::stream::{Keyed, Stream, Token};
+use crate::stream::{Keyed, NoKey, Stream, Token};
 use crate::time::{Barrier, Epoch};
 use crate::{Dataflow, EpochPolicy, Virtual};
 
@@ -340,4 +344,111 @@ fn a_map_keeps_the_key() {
     let arrived = arrived.lock().expect("no test panics while it holds this");
     assert_eq!(arrived[7].1, (1, "7".to_owned()));
     assert_eq!(Epoch(0).next(), Epoch(1));
+}
+
+/// A chain of stages, each behind an exchange: source → hop → .. → hop → end.
+#[derive(Clone)]
+struct Chain {
+    numbers: Numbers,
+    length: usize,
+    arrived: Arc<AtomicU64>,
+}
+
+struct Hop<O>(O);
+struct End(Arc<AtomicU64>);
+
+impl<O: Outlet<u64>> Inlet<u64> for Hop<O> {
+    fn batch(&mut self, _: usize, rows: &mut Vec<u64>) {
+        rows.drain(..).for_each(|row| self.0.send(row << 32, row));
+    }
+    fn control(&mut self, control: &mut Control<'_>) {
+        self.0.control(control);
+    }
+    fn describe(&self, to: &mut dyn Describe) {
+        self.0.describe(to);
+    }
+}
+
+impl<O: Outlet<u64>> Consumer<Stream<u64>> for Hop<O> {
+    fn push(&mut self, _: Head<'_, NoKey>, item: u64) {
+        self.0.send(item << 32, item);
+    }
+    fn control(&mut self, control: &mut Control<'_>) {
+        self.0.control(control);
+    }
+    fn describe(&self, to: &mut dyn Describe) {
+        self.0.describe(to);
+    }
+}
+
+impl Inlet<u64> for End {
+    fn batch(&mut self, _: usize, rows: &mut Vec<u64>) {
+        self.0.fetch_add(rows.drain(..).len() as u64, Ordering::Relaxed);
+    }
+    fn control(&mut self, _: &mut Control<'_>) {}
+    fn describe(&self, _: &mut dyn Describe) {}
+}
+
+impl FlowPlan for Chain {
+    const GRAPH: Graph = GRAPH;
+    fn assemble<H: Host>(self, cx: &mut H::Cx<'_>) {
+        let id = StepId::root();
+        let mut out = H::exchange(cx, id.child("end"), Spread::ByHash, End(self.arrived));
+        for _ in 0..self.length {
+            out = H::exchange(cx, id.child("hop"), Spread::ByHash, Hop(out));
+        }
+        H::source(cx, id.child("numbers"), self.numbers, Hop(out));
+    }
+}
+
+#[test]
+fn a_long_chain_of_stages_fits_the_stack() {
+    for (workers, length) in [(1, 3000), (2, 200)] {
+        let arrived = Arc::default();
+        let numbers = Numbers { count: 5000, partitions: 1 };
+        let plan = Chain { numbers, length, arrived: Arc::clone(&arrived) };
+        let flow = Dataflow::__new(plan).workers(workers);
+        flow.simulate(Virtual::new(1).whole_batches()).expect("the run succeeds");
+        assert_eq!(arrived.load(Ordering::Relaxed), 5000);
+    }
+}
+
+#[test]
+fn a_worker_that_does_not_come_back_is_left_behind() {
+    #[derive(Clone)]
+    struct Plan(Arc<Mutex<Option<mpsc::Receiver<()>>>>);
+    impl FlowPlan for Plan {
+        const GRAPH: Graph = GRAPH;
+        fn assemble<H: Host>(self, cx: &mut H::Cx<'_>) {
+            let (numbers, p0) = source::__wire(Numbers { count: 2, partitions: 2 });
+            let (hung, p1) = map::__wire(numbers, move |n: u64| {
+                let release = self.0.lock().ok().and_then(|mut release| release.take());
+                match release {
+                    // The sending end is never used, only dropped.
+                    Some(release) => release.recv().is_err(),
+                    None => panic!("the other one panics at {n}"),
+                }
+            });
+            let ((), p2) = crate::steps::discard::__wire(hung, "only that it comes matters");
+            let id = StepId::root();
+            let (c,) = Plan1::<H, _, _>::assemble(p2, cx, id.child("hung.discard"), ());
+            let (c,) = Plan1::<H, _, _>::assemble(p1, cx, id.child("hung"), (Edge::new(hung, c),));
+            Plan0::<H, _>::assemble(p0, cx, id.child("numbers"), (Edge::new(numbers, c),));
+        }
+    }
+    let (hold, release) = mpsc::channel();
+    let settings = Settings {
+        env: Arc::new(Real::new()),
+        workers: 2,
+        policy: EpochPolicy::default(),
+        finish: true,
+        rate: None,
+        hash_seed: 0,
+        patience: Duration::from_millis(50),
+    };
+    let launched = launch(Plan(Arc::new(Mutex::new(Some(release)))), settings, || ());
+    let thread = launched.expect("it starts").thread;
+    let error = thread.join().expect("the coordinator does not panic").expect_err("it fails");
+    assert_eq!(error.kind(), ErrorKind::Panic, "{error}");
+    drop(hold);
 }
