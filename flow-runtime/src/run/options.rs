@@ -73,8 +73,8 @@ pub enum Progress {
     Never,
 }
 
-/// Worker counts above this are taken for a mistake.
-const MOST_WORKERS: usize = 1024;
+/// Worker counts above this are taken for a mistake: an exchange has a queue for each two of them.
+const MOST_WORKERS: usize = 256;
 
 impl RunOptions {
     /// The number of workers.
