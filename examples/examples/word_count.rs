@@ -59,7 +59,7 @@ struct Args {
 fn main() -> Result<(), flow_runtime::Error> {
     let args = Args::parse();
     let text = match args.input.is_empty() {
-        true => Lines::glob(concat!(env!("CARGO_MANIFEST_DIR"), "/../**/*.md")),
+        true => Lines::glob(concat!(env!("CARGO_MANIFEST_DIR"), "/../*.md")),
         false => Lines::of_all(args.input),
     };
     if let Some(out) = args.out {

@@ -200,3 +200,14 @@ fn a_reader_that_goes_away_is_no_failure() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(!text(&output.stderr).contains("panicked"), "{}", text(&output.stderr));
 }
+
+#[test]
+fn a_file_that_would_be_read_and_written_is_refused_and_keeps_what_it_holds() {
+    let (_keep, folder) = folder();
+    let file = folder.join("text.txt");
+    fs::write(&file, "some words\n").expect("the folder is writable");
+    let dotted = folder.join(".").join("text.txt");
+    let message = fail(example("word_count").arg(&file).arg("--out").arg(&dotted), 1);
+    assert!(message.contains("text.txt` is used by step"), "{message}");
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), "some words\n");
+}

@@ -88,7 +88,7 @@ impl<K, T> Feeds<T> for Keyed<K, T> {}
 #[diagnostic::on_unimplemented(
     message = "this stateful step needs a stream keyed by `{K}` with items `{T}`, but `{Self}` is given",
     label = "is `{Self}`",
-    note = "state is kept per key: put `let keyed = key_by(stream, |item| ..);` in front and pass `keyed`"
+    note = "state is kept per key: put `let keyed = key_by(stream, |item| ..);` in front and pass `keyed`; if it is keyed already, its key has another type"
 )]
 pub trait FeedsKeyed<Q: ?Sized, T, K> {}
 #[diagnostic::do_not_recommend]

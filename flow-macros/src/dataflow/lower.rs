@@ -11,6 +11,7 @@ use syn::{Expr, PathArguments, Stmt, Token};
 use super::scope::{self, Place, Visitor, words};
 use super::signature::ParamKind;
 use super::{Arg, Flow, Outputs, Part, Step, StreamIx, last};
+use crate::paths::Paths;
 
 /// The token of a stream, out of reach of the user's names.
 pub(super) fn token_name(ix: StreamIx) -> Ident {
@@ -254,14 +255,13 @@ fn clone_in_statement(stmt: &mut Stmt, params: &Params) {
 /// The parameters that are configuration, and how each is cloned.
 struct Params {
     names: Vec<Ident>,
-    /// The runtime's function, for the type that stands for the parameters: it knows that they can be cloned.
-    given: TokenStream,
+    /// The type that stands for the parameters: it knows that they can be cloned.
     marker: TokenStream,
+    paths: Paths,
 }
 
 impl Params {
     fn of(flow: &Flow) -> Params {
-        let private = flow.paths.private();
         let (marker, list) = (super::emit::params_name(flow), flow.signature.generic_list());
         Params {
             names: flow
@@ -269,16 +269,18 @@ impl Params {
                 .of_kind(ParamKind::Config)
                 .map(|param| param.name.clone())
                 .collect(),
-            given: quote!(#private::given),
             marker: quote!(#marker #list),
+            paths: flow.paths.clone(),
         }
     }
 
     /// A clone of a parameter.
     fn clone_of(&self, name: &Ident) -> Option<TokenStream> {
         let n = self.names.iter().position(|param| param == name)?;
-        let (given, marker, n) = (&self.given, &self.marker, Literal::usize_unsuffixed(n));
-        Some(quote!(#given::<#marker, #n>(&#name)))
+        let (marker, n) = (&self.marker, Literal::usize_unsuffixed(n));
+        // What is wrong with the parameter's type is wrong where it is given.
+        let given = self.paths.private_at(name.span());
+        Some(quote_spanned!(name.span()=> #given::given::<#marker, #n>(&#name)))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::describe::{Describe, StepId};
 use crate::error::{Error, ErrorKind};
 use crate::failure::Note;
 use crate::host::{Assignment, Host, Inlet, Outlet, Spread, WorkerInfo};
-use crate::io::{Io, PartitionId, Source};
+use crate::io::{Io, PartitionId, Source, Told};
 use crate::plan::FlowPlan;
 use crate::stream::Stream;
 
@@ -34,6 +34,7 @@ pub(crate) fn survey<P: FlowPlan>(plan: P, io: &Io, workers: usize) -> Result<Su
         found: Surveyed::default(),
         dealt: 0,
         failure: None,
+        told: Vec::new(),
         lifetime: PhantomData,
     };
     plan.assemble::<Surveying>(&mut survey);
@@ -53,12 +54,42 @@ struct Survey<'a> {
     /// first partition of them all.
     dealt: usize,
     failure: Option<Error>,
+    /// The files that steps have said they read or write.
+    told: Vec<(StepId, Told)>,
     lifetime: PhantomData<&'a ()>,
 }
 
 impl Survey<'_> {
+    /// Refuses to read a file that is written, and to write one twice: the first writer would empty it.
+    fn check_files(&mut self, id: &StepId) -> Result<(), Error> {
+        for told in self.io.take_told() {
+            let clash = self
+                .told
+                .iter()
+                .find(|(_, other)| other.path == told.path && (other.written || told.written));
+            if let Some((step, other)) = clash {
+                let how = if other.written && told.written {
+                    "writes it, too"
+                } else {
+                    "reads what the other writes"
+                };
+                return Err(Error::new(
+                    ErrorKind::Configuration,
+                    format!(
+                        "`{}` is used by step `{step}` already, and one {how}",
+                        told.path.display()
+                    ),
+                )
+                .help("give every output a path of its own"));
+            }
+            self.told.push((id.clone(), told));
+        }
+        Ok(())
+    }
+
     fn deal(&mut self, id: &StepId, partitions: Result<Vec<PartitionId>, Error>) -> Assignment {
         let partitions = partitions.and_then(|mut partitions| {
+            self.check_files(id)?;
             partitions.sort();
             match partitions.windows(2).find(|pair| pair[0] == pair[1]) {
                 Some(pair) => Err(Error::new(

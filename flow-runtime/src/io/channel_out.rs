@@ -119,6 +119,14 @@ impl From<Nothing> for ReceiveError {
 }
 
 impl<T> Receiver<T> {
+    /// Takes an item; waits for one as long as one may come.
+    ///
+    /// # Errors
+    /// When the dataflow has ended.
+    pub fn recv(&self) -> Result<T, ReceiveError> {
+        Ok(self.queue.pop(None)?)
+    }
+
     /// Takes an item if there is one.
     ///
     /// # Errors

@@ -76,6 +76,10 @@ pub trait Files: Send + Sync + fmt::Debug {
     /// # Errors
     /// As the operating system says; `NotFound` when there is nothing.
     fn kind(&self, path: &Path) -> io::Result<PathKind>;
+    /// The one name of a file that may have several: without links and dots. As given where that cannot be found out.
+    fn canonical(&self, path: &Path) -> PathBuf {
+        path.to_owned()
+    }
     /// The entries of a folder, sorted.
     ///
     /// # Errors
@@ -162,6 +166,12 @@ impl Files for Disk {
         Ok(Box::new(DiskFile { file, at: 0 }))
     }
     fn create(&self, path: &Path, truncate: bool) -> io::Result<Box<dyn File>> {
+        // Of a pipe or a device this must not hold the reading end, too: nobody would ever be told that its reader has gone.
+        let regular = fs::metadata(path).map_or(true, |meta| meta.is_file());
+        if !regular {
+            let file = fs::File::options().write(true).open(path)?;
+            return Ok(Box::new(DiskFile { file, at: 0 }));
+        }
         let file = fs::File::options()
             .read(true)
             .write(true)
@@ -178,6 +188,19 @@ impl Files for Disk {
             PathKind::Folder
         } else {
             PathKind::Other
+        })
+    }
+    fn canonical(&self, path: &Path) -> PathBuf {
+        fs::canonicalize(path).unwrap_or_else(|_| {
+            // One that is not there yet has a folder that is.
+            let folder = match path.parent() {
+                Some(folder) if folder != Path::new("") => folder,
+                _ => Path::new("."),
+            };
+            match (fs::canonicalize(folder), path.file_name()) {
+                (Ok(folder), Some(name)) => folder.join(name),
+                _ => path.to_owned(),
+            }
         })
     }
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {

@@ -50,7 +50,9 @@ impl Input {
     }
 
     pub(crate) fn partitions(&self, io: &Io) -> Result<Vec<PartitionId>, Error> {
-        Ok(self.find(io)?.into_keys().map(PartitionId::new).collect())
+        let partitions: Vec<_> = self.find(io)?.into_keys().map(PartitionId::new).collect();
+        partitions.iter().for_each(|partition| io.will_read(&self.path_of(io, partition)));
+        Ok(partitions)
     }
 
     /// The file of a partition, where it is to be read.

@@ -55,7 +55,8 @@ pub use text_file::TextFile;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::io::file::Files;
 
@@ -92,12 +93,21 @@ impl fmt::Debug for PartitionId {
 #[derive(Clone, Debug)]
 pub struct Io {
     files: Arc<dyn Files>,
+    /// What sources and sinks have said of files, while they are asked for their partitions.
+    told: Arc<Mutex<Vec<Told>>>,
+}
+
+/// That a file is read or written.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) path: PathBuf,
+    pub(crate) written: bool,
 }
 
 impl Io {
     /// The outside world with these files.
     pub fn new(files: Arc<dyn Files>) -> Self {
-        Io { files }
+        Io { files, told: Arc::default() }
     }
 
     /// The machine's own files.
@@ -108,5 +118,29 @@ impl Io {
     /// The files.
     pub fn files(&self) -> &Arc<dyn Files> {
         &self.files
+    }
+
+    /// Said by a source while it is asked for its partitions: this file will be read. A run that would write it, too, is
+    /// refused before anything is lost.
+    pub fn will_read(&self, path: &Path) {
+        self.tell(path, false);
+    }
+
+    /// Said by a sink while it is asked for its partitions: this file will be written.
+    pub fn will_write(&self, path: &Path) {
+        self.tell(path, true);
+    }
+
+    fn tell(&self, path: &Path, written: bool) {
+        // Pipes and devices may well be used twice.
+        if !matches!(self.files.kind(path), Ok(file::PathKind::Other)) {
+            let path = self.files.canonical(path);
+            self.told.lock().unwrap_or_else(PoisonError::into_inner).push(Told { path, written });
+        }
+    }
+
+    /// Takes what has been said since the last time.
+    pub(crate) fn take_told(&self) -> Vec<Told> {
+        std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

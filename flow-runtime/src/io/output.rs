@@ -45,6 +45,7 @@ impl Target {
                         "give the path of a file, or write parts into the folder by `folder(path)`",
                     ));
                 }
+                io.will_write(path);
                 let name = path.file_name().unwrap_or(path.as_os_str());
                 Ok(vec![PartitionId::new(name.to_string_lossy())])
             }
@@ -60,6 +61,7 @@ impl Target {
                 let names: Vec<_> =
                     (0..*parts).map(|n| format!("part-{n:05}.{extension}")).collect();
                 foreign_part(io, path, extension, &names)?;
+                names.iter().for_each(|name| io.will_write(&path.join(name)));
                 Ok(names.into_iter().map(PartitionId::new).collect())
             }
         }
@@ -246,6 +248,9 @@ fn without_parent(io: &Io, path: &Path, error: io::Error) -> Error {
 }
 
 fn cannot_write(path: &Path, error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Error::io(ErrorKind::OutputClosed, "write", path, error);
+    }
     let help = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "make room on the disk and start again"

@@ -73,7 +73,7 @@ impl Running {
         Ok(Running { name, link, thread, end, began: Instant::now() })
     }
 
-    /// What has happened so far.
+    /// What has happened so far. A step's numbers are added up when its batch is done, so they may be a little behind.
     pub fn progress(&self) -> Summary {
         self.watch().progress()
     }
@@ -174,6 +174,7 @@ impl Stopper {
 }
 
 /// The end of a run, as a future.
+#[must_use = "a future does nothing until it is awaited"]
 #[derive(Debug)]
 pub struct Finished {
     running: Option<Running>,

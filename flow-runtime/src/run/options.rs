@@ -24,11 +24,12 @@ use crate::error::{Error, ErrorKind};
 /// assert_eq!(args.run.workers, Some(2));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
-#[command(next_help_heading = "Running")]
+// A program without a description of its own must not get this one.
+#[command(next_help_heading = "Running", about = None, long_about = None)]
 #[non_exhaustive]
 pub struct RunOptions {
     /// Worker threads [default: one per core]
-    #[arg(long, env = "FLOW_WORKERS", value_name = "N")]
+    #[arg(long, env = "FLOW_WORKERS", value_name = "N", value_parser = workers)]
     pub workers: Option<usize>,
 
     /// When an epoch ends: after a time, as in 500ms or 2s, or after about so many items, as in 1000items [default: 1s]
@@ -145,6 +146,10 @@ fn is_rate(rate: f64) -> bool {
     rate.is_finite() && rate > 0.0
 }
 
+fn workers(text: &str) -> Result<usize, BadValue> {
+    text.parse().map_err(|_| BadValue("expected a number of threads, 1 or more"))
+}
+
 fn rate(text: &str) -> Result<f64, BadValue> {
     match text.parse::<f64>() {
         Ok(rate) if is_rate(rate) => Ok(rate),
@@ -176,6 +181,17 @@ mod tests {
         ] {
             assert!(epoch(bad).is_err(), "{bad} was accepted");
         }
+    }
+
+    #[test]
+    fn a_program_without_a_description_gets_none_from_here() {
+        #[derive(clap::Parser)]
+        struct Args {
+            #[command(flatten)]
+            _run: RunOptions,
+        }
+        let help = <Args as clap::CommandFactory>::command().render_long_help().to_string();
+        assert!(help.starts_with("Usage:"), "{help}");
     }
 
     #[test]

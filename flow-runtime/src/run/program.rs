@@ -63,20 +63,23 @@ fn print_graph<P: FlowPlan>(dataflow: &Dataflow<P>, format: GraphFormat) -> Resu
 }
 
 fn line(name: &str, summary: &Summary) -> String {
-    let seconds = summary.elapsed.as_secs_f64();
-    let rate = HumanCount((summary.items_in as f64 / seconds.max(1e-3)) as u64);
     let written = match summary.items_out {
         0 => String::new(),
         items => format!(", {} written", HumanCount(items)),
+    };
+    // The rate of a run that is over at once says nothing.
+    let took = match summary.elapsed.as_secs_f64() {
+        short if short < 0.1 => format!("{} ms", summary.elapsed.as_millis()),
+        seconds => {
+            let rate = (summary.items_in as f64 / seconds) as u64;
+            format!("{seconds:.2} s ({} a second)", HumanCount(rate))
+        }
     };
     let epochs = match summary.resume_epoch.0 {
         1 => "1 epoch".to_owned(),
         several => format!("{} epochs", HumanCount(several)),
     };
-    format!(
-        "{name}: {} items read{written}, {seconds:.2} s ({rate}/s), {epochs}",
-        HumanCount(summary.items_in)
-    )
+    format!("{name}: {} items read{written}, {took}, {epochs}", HumanCount(summary.items_in))
 }
 
 /// Waits, and redraws a line five times a second meanwhile.

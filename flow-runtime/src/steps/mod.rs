@@ -1,11 +1,14 @@
-//! The built-in steps, one a file.
+//! The built-in steps. Each is called by its name inside a `#[dataflow]`, and has an example.
 //!
-//! A built-in step follows the protocol of an annotated function: a type of the step's name with
-//!
-//! * `OPERATOR`: what stands in the const graph;
-//! * `__check(stream, ..)`: the check of the inputs, a call of its own so that it is reported once;
-//! * `__wire(stream, .., config, ..) -> (tokens, plan)`;
-//! * `__post(token, ..)`: what must hold for the outputs, reported at the input that the user wrote.
+//! They are types, because that is what a call inside of a dataflow is looked up as; there is nothing to do with them
+//! anywhere else.
+
+// A built-in step follows the protocol of an annotated function: a type of the step's name with
+//
+// * `OPERATOR`: what stands in the const graph;
+// * `__check(stream, ..)`: the check of the inputs, a call of its own so that it is reported once;
+// * `__wire(stream, .., config, ..) -> (tokens, plan)`;
+// * `__post(token, ..)`: what must hold for the outputs, reported at the input that the user wrote.
 
 #![allow(non_camel_case_types)] // A step is written in lower case where it is wired.
 
