@@ -7,6 +7,7 @@
 //! | `outlet` | the sending end of a boundary |
 //! | `stage` | the receiving end: alignment |
 //! | `source` | a source's stage: polling |
+//! | `tell` | what a stage's consumers are told and answer |
 //! | `core` | a worker's stages and the rule which of them may run |
 //! | `assemble` | a plan becomes stages |
 //! | `worker` | a worker's loop |
@@ -24,6 +25,7 @@ mod outlet;
 mod source;
 mod stage;
 mod survey;
+mod tell;
 mod worker;
 
 #[cfg(test)]

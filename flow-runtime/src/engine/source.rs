@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 
 use crate::consumer::{Consumer, Head};
-use crate::control::{Answer, Control, Signal};
+use crate::control::Signal;
 use crate::describe::{OutletId, StepId};
 use crate::engine::core::{Core, Stage};
 use crate::engine::fifo::{Marker, Then};
 use crate::engine::link::{Link, ToCoordinator};
 use crate::engine::stage::Outlets;
+use crate::engine::tell::Answered;
 use crate::error::{Error, ErrorKind};
 use crate::io::{PartitionId, Poll, PollContext, Reader, Source};
 use crate::stream::Stream;
@@ -75,8 +76,7 @@ pub(crate) struct SourceStage<S: Source, D> {
     epoch: Epoch,
     unflushed: bool,
     ended: bool,
-    uses_time: bool,
-    wake_at: Option<Timestamp>,
+    answered: Answered,
 }
 
 impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
@@ -104,19 +104,12 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
             epoch: Epoch(0),
             unflushed: false,
             ended: false,
-            uses_time: false,
-            wake_at: None,
+            answered: Answered::default(),
         }
     }
 
     fn signal(&mut self, core: &Core, signal: Signal) {
-        let mut answer = Answer::default();
-        self.down.control(&mut Control::new(signal, core.now(), &mut answer));
-        core.take(&mut answer, &self.id);
-        self.uses_time |= answer.uses_time;
-        if let Signal::Flush | Signal::Tick = signal {
-            self.wake_at = answer.wake_at;
-        }
+        self.answered.tell(core, &self.id, signal, |control| self.down.control(control));
     }
 
     /// Polls one reader.
@@ -216,7 +209,7 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for SourceStage<S, D> {
         core.pass(marker.barrier);
         if marker.then.ends() {
             self.ended = true;
-            self.wake_at = None;
+            self.answered.wake_at = None;
         } else {
             self.open(core, marker.barrier.next(), marker.next);
         }
@@ -244,11 +237,11 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for SourceStage<S, D> {
     }
 
     fn uses_time(&self) -> bool {
-        self.uses_time && !self.ended
+        self.answered.uses_time && !self.ended
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
-        self.wake_at
+        self.answered.wake_at
     }
 
     fn poll_at(&self) -> Option<Timestamp> {

@@ -6,11 +6,12 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::control::{Answer, Control, Signal};
+use crate::control::Signal;
 use crate::describe::{Describe, OutletId, StepId, StepInfo};
 use crate::engine::core::{Core, Stage};
 use crate::engine::fifo::{Fifo, Marker, Message, Then};
 use crate::engine::outlet::Receive;
+use crate::engine::tell::Answered;
 use crate::host::Inlet;
 use crate::time::{Barrier, Epoch, Timestamp};
 
@@ -36,8 +37,7 @@ pub(crate) struct InletStage<R, I> {
     /// Rows came in since the last flush.
     unflushed: bool,
     ended: bool,
-    uses_time: bool,
-    wake_at: Option<Timestamp>,
+    answered: Answered,
 }
 
 impl<R: 'static, I: Inlet<R>> InletStage<R, I> {
@@ -59,19 +59,12 @@ impl<R: 'static, I: Inlet<R>> InletStage<R, I> {
             turn: 0,
             unflushed: false,
             ended: false,
-            uses_time: false,
-            wake_at: None,
+            answered: Answered::default(),
         }
     }
 
     fn signal(&mut self, core: &Core, signal: Signal) {
-        let mut answer = Answer::default();
-        self.inlet.control(&mut Control::new(signal, core.now(), &mut answer));
-        core.take(&mut answer, &self.id);
-        self.uses_time |= answer.uses_time;
-        if let Signal::Flush | Signal::Tick = signal {
-            self.wake_at = answer.wake_at;
-        }
+        self.answered.tell(core, &self.id, signal, |control| self.inlet.control(control));
     }
 
     /// All markers have come.
@@ -180,11 +173,11 @@ impl<R: 'static, I: Inlet<R>> Stage for InletStage<R, I> {
     }
 
     fn uses_time(&self) -> bool {
-        self.uses_time && !self.ended
+        self.answered.uses_time && !self.ended
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
-        self.wake_at.filter(|_| !self.ended)
+        self.answered.wake_at.filter(|_| !self.ended)
     }
 }
 
