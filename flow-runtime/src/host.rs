@@ -18,6 +18,7 @@ use crate::control::Control;
 use crate::describe::{Describe, StepId};
 use crate::error::Error;
 use crate::io::{Io, PartitionId, Source};
+use crate::state::{GROUPS, group_of, worker_of};
 use crate::stream::Stream;
 
 /// How an exchange spreads its rows.
@@ -70,6 +71,13 @@ pub struct WorkerInfo {
     pub peers: usize,
     /// The seed of key hashes, the same on every worker and for the life of a recovery log.
     pub hash_seed: u64,
+}
+
+impl WorkerInfo {
+    /// Whether this worker owns the keys of this hash. Debug builds ask it of every keyed item that arrives.
+    pub fn owns(&self, hash: u64) -> bool {
+        worker_of(group_of(hash, GROUPS), GROUPS, self.peers) == self.index
+    }
 }
 
 /// The partitions of a source or sink and who has them.

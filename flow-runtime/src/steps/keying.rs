@@ -13,7 +13,7 @@ use crate::control::Control;
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::failure::Note;
 use crate::graph::{Kind, Operator};
-use crate::host::{Host, Inlet, Outlet, Spread};
+use crate::host::{Host, Inlet, Outlet, Spread, WorkerInfo};
 use crate::plan::Plan1;
 use crate::state::KeyHasher;
 use crate::stream::{Keyed, Token};
@@ -98,7 +98,7 @@ where
         id: StepId,
         (down,): (D,),
     ) -> (KeyBy<U, F, H::Outlet<Row<K, U::Item>>>,) {
-        let inlet = KeyedInlet { id: id.clone(), down, types: PhantomData };
+        let inlet = KeyedInlet { id: id.clone(), worker: H::worker(cx), down, types: PhantomData };
         let out = H::exchange(cx, id.clone(), Spread::ByHash, inlet);
         (KeyBy {
             id,
@@ -150,12 +150,14 @@ where
 
 struct KeyedInlet<K, T, D> {
     id: StepId,
+    worker: WorkerInfo,
     down: D,
     types: PhantomData<fn(K, T)>,
 }
 
 impl<K: Key, T: Item, D: Consumer<Keyed<K, T>>> Inlet<Row<K, T>> for KeyedInlet<K, T, D> {
     fn batch(&mut self, _: usize, rows: &mut Vec<Row<K, T>>) {
+        debug_assert!(rows.iter().all(|row| self.worker.owns(row.0)), "keys of another worker");
         for (hash, key, item) in rows.drain(..) {
             self.down.push(Head { hash, key: &key }, item);
         }
@@ -251,7 +253,8 @@ where
     ) -> (KeyByRef<U, Q, F, H::Outlet<RefRow<U::Item>>>,) {
         let key = Rc::new(self.key);
         let extract = Extract { key: Rc::clone(&key), types: PhantomData };
-        let inlet = RefInlet::<U::Item, Q, F, D> { id: id.clone(), extract, down };
+        let inlet =
+            RefInlet::<U::Item, Q, F, D> { id: id.clone(), worker: H::worker(cx), extract, down };
         let out = H::exchange(cx, id.clone(), Spread::ByHash, inlet);
         (KeyByRef {
             id,
@@ -324,6 +327,7 @@ where
 
 struct RefInlet<T, Q: ?Sized, F, D> {
     id: StepId,
+    worker: WorkerInfo,
     extract: Extract<T, Q, F>,
     down: D,
 }
@@ -337,6 +341,7 @@ where
     D: Consumer<Keyed<Q::Owned, T>>,
 {
     fn batch(&mut self, _: usize, rows: &mut Vec<RefRow<T>>) {
+        debug_assert!(rows.iter().all(|row| self.worker.owns(row.0)), "keys of another worker");
         for (hash, item) in rows.drain(..) {
             self.down.push_key_in_item(hash, item, &self.extract);
         }
