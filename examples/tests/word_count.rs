@@ -211,3 +211,34 @@ fn a_file_that_would_be_read_and_written_is_refused_and_keeps_what_it_holds() {
     assert!(message.contains("text.txt` is used by step"), "{message}");
     assert_eq!(fs::read_to_string(&file).expect("it is there"), "some words\n");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_is_a_pipe_ends_when_its_reader_goes_away() {
+    use std::time::{Duration, Instant};
+
+    let (_keep, folder) = folder();
+    let input = folder.join("text.txt");
+    // Far more than a pipe holds.
+    fs::write(&input, generated(60_000)).expect("the folder is writable");
+    let mut child = example("word_count")
+        .arg(&input)
+        .args(["--out", "/dev/stdout"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the example starts");
+    drop(child.stdout.take());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("the example can be asked") {
+            break status;
+        }
+        if Instant::now() > deadline {
+            child.kill().and_then(|()| child.wait()).expect("the example can be ended");
+            panic!("the example waits for a reader that has gone");
+        }
+        std::thread::yield_now();
+    };
+    assert!(status.success());
+}

@@ -1,6 +1,7 @@
 //! Dataflows inside a program: channels in and out, stop, futures, epochs that a source gives, failures.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,8 +10,8 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use flow_runtime::io::{
-    ChannelSource, Collect, FromIter, Sender, Sink, Source, channel, channel_out, collect,
-    epochs_from, from_iter,
+    ChannelSource, Collect, CsvFile, FromIter, ReceiveError, Sender, Sink, Source, channel,
+    channel_out, collect, epochs_from, from_iter,
 };
 use flow_runtime::prelude::*;
 use flow_runtime::{ErrorKind, Virtual};
@@ -56,7 +57,7 @@ fn items_go_in_and_come_out_while_it_runs() {
             );
         }
         drop(sender);
-        assert_eq!(receiver.next(), None);
+        assert_eq!(receiver.recv(), Err(ReceiveError::Ended));
         let summary = block_on(running.finished()).expect("it succeeds");
         assert_eq!(summary.items_in, 100);
     }
@@ -101,6 +102,25 @@ fn a_receiver_that_goes_away_ends_the_run_with_an_error_of_its_own_kind() {
     while sender.send(1).is_ok() {}
     let error = running.wait().expect_err("nobody receives");
     assert_eq!(error.kind(), ErrorKind::OutputClosed, "{error}");
+}
+
+#[dataflow]
+fn copied_twice(numbers: Vec<u64>, one: PathBuf, other: PathBuf) {
+    let all = source(from_iter(numbers));
+    #[id = "one"]
+    sink(all, CsvFile::at(one));
+    #[id = "other"]
+    sink(all, CsvFile::at(other));
+}
+
+#[test]
+fn a_file_that_would_be_written_twice_is_refused() {
+    let path = std::env::temp_dir().join("written-by-nobody.csv");
+    let dotted = std::env::temp_dir().join(".").join("written-by-nobody.csv");
+    let error = copied_twice(vec![1], path.clone(), dotted).spawn().map(drop);
+    let error = error.expect_err("two sinks write one file");
+    assert!(error.to_string().contains("writes it, too"), "{error}");
+    assert!(!path.exists(), "nothing was written");
 }
 
 #[dataflow]
