@@ -46,7 +46,7 @@ pub use latest::{Latest, LatestEncoder, LatestItems, LatestWriter, latest};
 pub use lines::{Lines, LinesReader, Utf8};
 pub use output::{FileEnd, FileWriter};
 pub use rows::{CsvRows, JsonRows, Rows, TextRows};
-pub use sink::{Delivery, Durable, Encoder, Sink, SinkWriter};
+pub use sink::{Apply, Delivery, Durable, Encoder, Sink, SinkWriter};
 pub use source::{Poll, PollContext, Reader, Replay, Resume, Source};
 pub use stdin::{StdinLines, StdinReader};
 pub use stdout::{Stdout, StdoutCsv, StdoutJson, StdoutLines, StdoutWriter};

@@ -55,6 +55,43 @@ pub trait Sink<S: Token>: Clone + Send + 'static {
         partition: &PartitionId,
         resume: Resume<Self::Position>,
     ) -> Result<Self::Writer, Error>;
+
+    /// What carries out, after an epoch's commit, what the writer of a partition has [stored](SinkWriter::stored) with the
+    /// epoch. `None` for a sink that stores nothing. A sink that has one needs a recovery log.
+    ///
+    /// `owner` names recovery log, step and partition. It is the same in every run on a log and differs between logs, so that
+    /// a target which remembers what was applied can tell whose it was.
+    ///
+    /// # Errors
+    /// When the target cannot be reached; the dataflow does not start.
+    fn applier(
+        &self,
+        io: &Io,
+        partition: &PartitionId,
+        owner: &str,
+    ) -> Result<Option<Box<dyn Apply>>, Error> {
+        let _ = (io, partition, owner);
+        Ok(None)
+    }
+}
+
+/// Carries out what a sink has stored with an epoch, after the epoch's commit: the rows of an outbox, the name of a prepared
+/// transaction. Runs on a thread that may wait.
+pub trait Apply: Send {
+    /// Called once at the start of a run, before anything is written. `committed` is what is stored of epochs that are committed
+    /// and not known to be applied, oldest first: it is applied now, except what the target knows to have applied before.
+    /// Whatever else the target holds prepared for this owner belongs to epochs that were never committed, and is dropped.
+    ///
+    /// # Errors
+    /// When the target refuses; the dataflow does not start, and this is repeated at the next start.
+    fn recover(&mut self, committed: &[(Epoch, Vec<u8>)]) -> Result<(), Error>;
+
+    /// Applies what is stored with `epoch`, which has been committed. Epochs come in order, each once in a run; after a crash the
+    /// last ones may come again, to [`recover`](Apply::recover).
+    ///
+    /// # Errors
+    /// When the target refuses; the run ends, and this is repeated at the next start.
+    fn apply(&mut self, epoch: Epoch, stored: &[u8]) -> Result<(), Error>;
 }
 
 /// Turns items into blocks, on the worker that has the items.
@@ -112,6 +149,15 @@ pub trait SinkWriter: 'static {
     /// # Errors
     /// When that fails; the epoch is not committed and the run ends.
     fn seal(&mut self, barrier: Barrier) -> Result<Self::Position, Error>;
+
+    /// What is to be stored in the recovery log with the epoch that was just [sealed](SinkWriter::seal), to be carried out by the
+    /// sink's [applier](Sink::applier) after the epoch's commit. `None` where there is nothing.
+    ///
+    /// # Errors
+    /// When it cannot be encoded; the epoch is not committed and the run ends.
+    fn stored(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        Ok(None)
+    }
 
     /// What makes durable all that was sealed so far. It is called after [`seal`](SinkWriter::seal) in a run with a
     /// recovery log, and what it answers is run before the epoch is committed, on a thread that may wait for the disk.
