@@ -3,9 +3,11 @@
 mod hash;
 mod saved;
 mod schema;
+mod shape;
 mod table;
 
 pub use hash::{GROUPS, KeyHasher, group_of, worker_of};
 pub use saved::{LoadError, Saved, State, load_foreign, save_foreign};
 pub use schema::{Field, Schema, Variant};
+pub use shape::Shape;
 pub use table::{EntryMut, InItem, Lent, Lookup, Table};
