@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use crate::error::Error;
-use crate::io::bad_row::{BadRow, Lenient, OnBadRow, Strict};
+use crate::io::bad_row::{BadRow, Lenient, OnBadRow, Skip, Strict};
 use crate::io::input::Input;
 use crate::io::text::{FilePosition, Text};
 use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Source};
@@ -14,8 +14,9 @@ use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Sour
 /// A source of the values of files with one JSON value a line, read into a type that implements [`serde::Deserialize`].
 ///
 /// The run ends at the first line that does not fit, with an error that names file and line; with [`rows`](JsonLines::rows) such
-/// lines come as a stream of their own. Blank lines are left out. Which files can be read, and how reading goes on after a
-/// stop, is as described at [`Lines`](crate::io::Lines).
+/// lines come as a stream of their own, with [`skip_bad_rows`](JsonLines::skip_bad_rows) they are left out. Blank lines are
+/// left out, too. Which files can be read, and how reading goes on after a stop, is as described at
+/// [`Lines`](crate::io::Lines).
 ///
 /// ```
 /// use flow_runtime::io::JsonLines;
@@ -68,6 +69,11 @@ impl<T> JsonLines<T> {
     /// Yields `Result<T, BadRow>`: a line that does not fit does not end the run. The step `branch` takes them apart:
     /// `let Result { ok: positions, err: bad } = branch(rows);`.
     pub fn rows(self) -> JsonLines<T, Lenient> {
+        JsonLines { input: self.input, types: PhantomData }
+    }
+
+    /// Leaves out lines that do not fit; see [`Skip`].
+    pub fn skip_bad_rows(self) -> JsonLines<T, Skip> {
         JsonLines { input: self.input, types: PhantomData }
     }
 }
@@ -139,7 +145,7 @@ impl<T: DeserializeOwned + 'static, P: OnBadRow> Reader for JsonLinesReader<T, P
                 continue;
             }
             let row = serde_json::from_slice(line).map_err(|error| self.bad(&error, bytes));
-            emit(P::item(row)?);
+            P::item(row)?.into_iter().for_each(&mut *emit);
         }
         Ok(Poll::Ready)
     }
@@ -186,6 +192,8 @@ mod tests {
         assert_eq!((&rows[0], &rows[2]), (&Ok(1), &Ok(3)));
         let bad = rows[1].as_ref().expect_err("does not fit");
         assert_eq!((&*bad.file, bad.line, &*bad.text), ("a.jsonl", 3, "x2"));
+        let good = drain(&JsonLines::<i32>::of("a.jsonl").skip_bad_rows(), &disk.io());
+        assert_eq!(good, Ok(vec![1, 3]));
     }
 
     #[test]

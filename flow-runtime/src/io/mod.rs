@@ -28,7 +28,7 @@ mod testing;
 mod text;
 mod text_file;
 
-pub use bad_row::{BadRow, Lenient, OnBadRow, Strict};
+pub use bad_row::{BadRow, Lenient, OnBadRow, Skip, Strict};
 pub use channel::{ChannelReader, ChannelSource, SendError, Sender, TrySendError, channel};
 pub use channel_out::{
     ChannelEncoder, ChannelSink, ChannelWriter, ReceiveError, Receiver, channel_out,
