@@ -6,6 +6,7 @@ mod channel_out;
 mod collect;
 mod csv;
 mod csv_file;
+mod epoch_per_line;
 mod epochs;
 pub mod file;
 mod for_each;
@@ -28,7 +29,7 @@ mod testing;
 mod text;
 mod text_file;
 
-pub use bad_row::{BadRow, Lenient, OnBadRow, Strict};
+pub use bad_row::{BadRow, Lenient, OnBadRow, Skip, Strict};
 pub use channel::{ChannelReader, ChannelSource, SendError, Sender, TrySendError, channel};
 pub use channel_out::{
     ChannelEncoder, ChannelSink, ChannelWriter, ReceiveError, Receiver, channel_out,
@@ -36,6 +37,7 @@ pub use channel_out::{
 pub use collect::{Collect, Collected, NoWriter, collect};
 pub use csv::{Csv, CsvReader};
 pub use csv_file::CsvFile;
+pub use epoch_per_line::{EpochPerLine, EpochPerLineReader, LineReader};
 pub use epochs::{EpochPosition, EpochReader, EpochsFrom, EpochsWith, epochs_from, epochs_with};
 pub use for_each::{ForEach, ForEachKeyed, for_each, for_each_keyed};
 pub use generate::{Generate, GenerateReader, Random, generate};
