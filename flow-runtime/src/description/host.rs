@@ -12,6 +12,7 @@ use crate::description::{Boundary, Description, SinkInfo, SourceInfo, StageInfo}
 use crate::error::Error;
 use crate::graph::Kind;
 use crate::host::{Assignment, Host, Inlet, Outlet, Spread, WorkerInfo};
+use crate::io::replay::ReplayKind;
 use crate::io::{Io, PartitionId, Source};
 use crate::stream::Stream;
 
@@ -78,7 +79,12 @@ impl Host for DescribeHost {
         down.describe(&mut stage);
         cx.stages.push(stage);
         let item = type_name::<S::Item>();
-        cx.sources.push(SourceInfo { id, item, replay: S::REPLAY, gives_epochs: S::GIVES_EPOCHS });
+        cx.sources.push(SourceInfo {
+            id,
+            item,
+            replay: S::Replay::KIND,
+            gives_epochs: S::GIVES_EPOCHS,
+        });
     }
 
     fn exchange<R: Item, I: Inlet<R>>(

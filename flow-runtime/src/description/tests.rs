@@ -6,7 +6,8 @@ use crate::error::Error;
 use crate::graph::Graph;
 use crate::host::Host;
 use crate::io::{
-    Delivery, Encoder, Io, PartitionId, Poll, PollContext, Reader, Resume, Sink, SinkWriter, Source,
+    Encoder, Io, PartitionId, Poll, PollContext, Reader, Resume, Sink, SinkWriter, Source,
+    delivery, replay,
 };
 use crate::plan::{Plan0, Plan1, Plan2};
 use crate::steps::{key_by, map, merge, sink, source, stateful_map};
@@ -21,7 +22,7 @@ impl Source for Untouched {
     type Item = String;
     type Position = ();
     type Reader = Untouched;
-    const REPLAY: Replay = Replay::None;
+    type Replay = replay::NotReplayable;
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         panic!("partitions are not listed")
     }
@@ -44,7 +45,7 @@ impl<S: Token<Item: Item>> Sink<S> for Untouched {
     type Position = ();
     type Encoder = Writes<S::Item>;
     type Writer = Writes<S::Item>;
-    const DELIVERY: Delivery = Delivery::AppendOnly;
+    type Delivery = delivery::AppendOnly;
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         panic!("partitions are not listed")
     }
