@@ -41,7 +41,12 @@ impl Assembly {
         let steps = || self.stages.iter().flat_map(|stage| &stage.steps);
         let sinks = self.sinks.iter().rev().filter_map(|id| {
             let step = steps().find(|step| step.id == *id && step.kind == Kind::Sink.name())?;
-            Some(SinkInfo { id: id.clone(), key: step.key, item: step.input? })
+            Some(SinkInfo {
+                id: id.clone(),
+                key: step.key,
+                item: step.input?,
+                delivery: step.delivery?,
+            })
         });
         Description { sinks: sinks.collect(), stages: self.stages, sources: self.sources }
     }

@@ -141,8 +141,9 @@ fn sources_and_sinks_are_known_without_being_touched() {
     let sources: Vec<_> =
         description.sources.iter().map(|source| (source.id.as_str(), source.replay)).collect();
     assert_eq!(sources, [("a", Replay::None), ("b", Replay::None)]);
-    let sinks: Vec<_> = description.sinks.iter().map(|sink| (sink.id.as_str(), sink.key)).collect();
-    assert_eq!(sinks, [("counts.sink", Some("u64"))]);
+    let sinks: Vec<_> =
+        description.sinks.iter().map(|sink| (sink.id.as_str(), sink.key, sink.delivery)).collect();
+    assert_eq!(sinks, [("counts.sink", Some("u64"), Delivery::AppendOnly)]);
     assert_eq!(description.steps().count(), 8);
 }
 
@@ -171,6 +172,8 @@ fn json_says_the_same() {
     );
     assert_eq!(
         json["sinks"][0],
-        serde_json::json!({ "id": "counts.sink", "key": "u64", "item": "Option<usize>" })
+        serde_json::json!({
+            "id": "counts.sink", "key": "u64", "item": "Option<usize>", "delivery": "append_only"
+        })
     );
 }

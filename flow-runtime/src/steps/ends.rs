@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::failure::Note;
 use crate::graph::{Kind, Operator};
 use crate::host::{Assignment, Host, Inlet, Outlet, Spread};
+use crate::io::delivery::DeliveryKind;
 use crate::io::{Encoder, Io, Resume, Sink, SinkWriter, Source};
 use crate::plan::{FeedPlan, Plan0, Plan1};
 use crate::stream::{Stream, Token};
@@ -305,7 +306,8 @@ impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Consumer<U> for Encoding<U, S
         self.out.control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
-        to.step(StepInfo::new(&self.id, Kind::Sink.name()).takes::<U>());
+        let step = StepInfo::new(&self.id, Kind::Sink.name()).takes::<U>();
+        to.step(step.delivers(S::Delivery::KIND));
         self.out.describe(to);
     }
 }
