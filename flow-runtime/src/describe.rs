@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::io::Delivery;
 use crate::state::Schema;
 
 /// The stable id of a step: the `let` name, behind the names of the enclosing sub-flow calls (`clean/words`).
@@ -62,12 +63,22 @@ pub struct StepInfo {
     pub output: Option<&'static str>,
     /// What it keeps per key.
     pub state: Option<&'static Schema>,
+    /// What it promises of what it writes, if it is a sink.
+    pub delivery: Option<Delivery>,
 }
 
 impl StepInfo {
     /// A step of which only id and kind are known.
     pub fn new(id: &StepId, kind: &'static str) -> Self {
-        StepInfo { id: id.clone(), kind, key: None, input: None, output: None, state: None }
+        StepInfo {
+            id: id.clone(),
+            kind,
+            key: None,
+            input: None,
+            output: None,
+            state: None,
+            delivery: None,
+        }
     }
 
     /// With the types of a stream that it takes.
@@ -82,6 +93,13 @@ impl StepInfo {
     #[must_use]
     pub fn emits<B>(mut self) -> Self {
         self.output = Some(std::any::type_name::<B>());
+        self
+    }
+
+    /// With what it promises of what it writes.
+    #[must_use]
+    pub fn delivers(mut self, delivery: Delivery) -> Self {
+        self.delivery = Some(delivery);
         self
     }
 

@@ -93,8 +93,8 @@ pub mod prelude {
     pub use crate::io::{
         BadRow, ChannelSink, ChannelSource, Collect, Collected, Csv, CsvFile, JsonLines,
         JsonLinesFile, Lines, Random, Receiver, Sender, Sink, Source, Stdout, TextFile, Utf8,
-        channel, channel_out, collect, epochs_from, epochs_with, for_each, for_each_keyed,
-        from_iter, generate,
+        channel, channel_out, collect, deterministic, epochs_from, epochs_with, for_each,
+        for_each_keyed, from_iter, generate,
     };
     pub use crate::steps::*;
     pub use crate::stream::{Broadcast, Keyed, Stream};
@@ -123,6 +123,7 @@ pub mod __private {
     pub use crate::state::{
         Field, LoadError, Saved, Schema, State, Variant, load_foreign, save_foreign,
     };
+    pub use crate::steps::exactly_once::{Holds, NoEnds, Within};
     pub use crate::steps::{__seal as seal, Branch, Feed, SourceFlow};
     pub use crate::stream::{Broadcast, ConfigArg, Fixed, Keyed, Slot, Stream, Token, handle};
 }

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::io::bad_row::{BadRow, Lenient, OnBadRow, Skip, Strict};
 use crate::io::input::Input;
 use crate::io::text::{FilePosition, Text};
-use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Source};
+use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Resume, Source, replay};
 
 /// A source of the rows of CSV files, read into a type that implements [`serde::Deserialize`].
 ///
@@ -121,7 +121,7 @@ impl<T: DeserializeOwned + 'static, P: OnBadRow> Source for Csv<T, P> {
     type Item = P::Item<T>;
     type Position = FilePosition;
     type Reader = CsvReader<T, P>;
-    const REPLAY: Replay = Replay::Replayable;
+    type Replay = replay::Replayable;
 
     fn partitions(&self, io: &Io) -> Result<Vec<PartitionId>, Error> {
         self.input.partitions(io)

@@ -58,7 +58,7 @@ where
     type Item = (Epoch, S::Item);
     type Position = FilePosition;
     type Reader = EpochPerLineReader<S::Reader>;
-    const REPLAY: Replay = S::REPLAY;
+    type Replay = S::Replay;
     const GIVES_EPOCHS: bool = true;
 
     fn partitions(&self, io: &Io) -> Result<Vec<PartitionId>, Error> {

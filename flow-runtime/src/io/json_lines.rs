@@ -10,7 +10,7 @@ use crate::io::bad_row::{BadRow, Lenient, OnBadRow, Skip, Strict};
 use crate::io::epoch_per_line::{EpochPerLine, LineReader};
 use crate::io::input::Input;
 use crate::io::text::{FilePosition, Text};
-use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Source};
+use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Resume, Source, replay};
 
 /// A source of the values of files with one JSON value a line, read into a type that implements [`serde::Deserialize`].
 ///
@@ -121,7 +121,7 @@ impl<T: DeserializeOwned + 'static, P: OnBadRow> Source for JsonLines<T, P> {
     type Item = P::Item<T>;
     type Position = FilePosition;
     type Reader = JsonLinesReader<T, P>;
-    const REPLAY: Replay = Replay::Replayable;
+    type Replay = replay::Replayable;
 
     fn partitions(&self, io: &Io) -> Result<Vec<PartitionId>, Error> {
         self.input.partitions(io)

@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind};
 use crate::io::epoch_per_line::{EpochPerLine, LineReader};
 use crate::io::input::Input;
 use crate::io::text::{FilePosition, Text};
-use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Source};
+use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Resume, Source, replay};
 
 /// A source of the lines of text files, as `String`s without their line ends.
 ///
@@ -95,7 +95,7 @@ impl Source for Lines {
     type Item = String;
     type Position = FilePosition;
     type Reader = LinesReader;
-    const REPLAY: Replay = Replay::Replayable;
+    type Replay = replay::Replayable;
 
     fn partitions(&self, io: &Io) -> Result<Vec<PartitionId>, Error> {
         self.input.partitions(io)

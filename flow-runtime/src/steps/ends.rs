@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::mem;
 use std::task::Waker;
 
+use super::exactly_once::Reads;
 use crate::bounds::{Never, Nothing};
 use crate::consumer::{Consumer, Head};
 use crate::control::{Control, Signal};
@@ -13,6 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::failure::Note;
 use crate::graph::{Kind, Operator};
 use crate::host::{Assignment, Host, Inlet, Outlet, Spread};
+use crate::io::delivery::DeliveryKind;
 use crate::io::{Encoder, Io, Resume, Sink, SinkWriter, Source};
 use crate::plan::{FeedPlan, Plan0, Plan1};
 use crate::stream::{Stream, Token};
@@ -71,6 +73,8 @@ impl source {
 pub trait Feed: 'static {
     /// The stream that comes out.
     type Out: Token;
+    /// What `delivery = exactly_once` has to check of it.
+    type Ends;
     #[doc(hidden)]
     fn assemble<H: Host, D: Consumer<Self::Out>>(self, cx: &mut H::Cx<'_>, id: StepId, down: D);
 }
@@ -78,6 +82,7 @@ pub trait Feed: 'static {
 #[diagnostic::do_not_recommend]
 impl<S: Source> Feed for S {
     type Out = Stream<S::Item>;
+    type Ends = Reads<S::Replay>;
     fn assemble<H: Host, D: Consumer<Stream<S::Item>>>(
         self,
         cx: &mut H::Cx<'_>,
@@ -96,6 +101,7 @@ pub struct SourceFlow<P>(pub P);
 #[diagnostic::do_not_recommend]
 impl<P: FeedPlan> Feed for SourceFlow<P> {
     type Out = P::Out;
+    type Ends = P::Ends;
     fn assemble<H: Host, D: Consumer<P::Out>>(self, cx: &mut H::Cx<'_>, id: StepId, down: D) {
         self.0.assemble::<H, D>(cx, id, down);
     }
@@ -300,7 +306,8 @@ impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Consumer<U> for Encoding<U, S
         self.out.control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
-        to.step(StepInfo::new(&self.id, Kind::Sink.name()).takes::<U>());
+        let step = StepInfo::new(&self.id, Kind::Sink.name()).takes::<U>();
+        to.step(step.delivers(S::Delivery::KIND));
         self.out.describe(to);
     }
 }
