@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::io::Delivery;
+use crate::recovery::manifest::StepSpec;
 use crate::state::Schema;
 
 /// The stable id of a step: the `let` name, behind the names of the enclosing sub-flow calls (`clean/words`).
@@ -14,6 +15,11 @@ impl StepId {
     /// The id of the whole dataflow: empty.
     pub fn root() -> Self {
         StepId(Arc::from(""))
+    }
+
+    /// The step that is called this in full.
+    pub(crate) fn of(id: &str) -> Self {
+        StepId(Arc::from(id))
     }
 
     /// The id of the step `name` inside this one.
@@ -65,6 +71,8 @@ pub struct StepInfo {
     pub state: Option<&'static Schema>,
     /// What it promises of what it writes, if it is a sink.
     pub delivery: Option<Delivery>,
+    /// What it saves in a recovery log.
+    pub(crate) saves: Option<fn() -> StepSpec>,
 }
 
 impl StepInfo {
@@ -78,6 +86,7 @@ impl StepInfo {
             output: None,
             state: None,
             delivery: None,
+            saves: None,
         }
     }
 
@@ -107,6 +116,14 @@ impl StepInfo {
     #[must_use]
     pub fn keeps(mut self, schema: &'static Schema) -> Self {
         self.state = Some(schema);
+        self
+    }
+}
+
+impl StepInfo {
+    /// With what it saves in a recovery log.
+    pub(crate) fn saves(mut self, spec: fn() -> StepSpec) -> Self {
+        self.saves = Some(spec);
         self
     }
 }

@@ -73,6 +73,7 @@ pub mod host;
 pub mod io;
 pub mod operator;
 pub mod plan;
+mod recovery;
 mod run;
 pub mod state;
 pub mod steps;
@@ -84,6 +85,7 @@ pub use engine::EpochPolicy;
 pub use env::Virtual;
 pub use error::{Error, ErrorKind};
 pub use flow_macros::*;
+pub use recovery::{RecoveryLog, RecoveryReport, StepRecovered};
 pub use run::{Dataflow, Finished, GraphFormat, Progress, RunOptions, Running, Stopper, Summary};
 pub use stream::{Broadcast, Keyed, Stream};
 
@@ -98,7 +100,7 @@ pub mod prelude {
     };
     pub use crate::steps::*;
     pub use crate::stream::{Broadcast, Keyed, Stream};
-    pub use crate::{Dataflow, EpochPolicy, RunOptions};
+    pub use crate::{Dataflow, EpochPolicy, RecoveryLog, RunOptions};
     pub use flow_macros::*;
 }
 

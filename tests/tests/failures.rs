@@ -104,7 +104,7 @@ impl Sink<Stream<u64>> for Out {
     type Position = ();
     type Encoder = OutEncoder;
     type Writer = OutWriter;
-    type Delivery = delivery::Transactional;
+    type Delivery = delivery::Rewindable;
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         self.trap.at(At::Partitions)?;
         let count = if self.trap.at == At::NoPartitions { 0 } else { 3 };

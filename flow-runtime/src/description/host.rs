@@ -14,6 +14,7 @@ use crate::graph::Kind;
 use crate::host::{Assignment, Host, Inlet, Outlet, Spread, WorkerInfo};
 use crate::io::replay::ReplayKind;
 use crate::io::{Io, PartitionId, Source};
+use crate::state::GROUPS;
 use crate::stream::Stream;
 
 pub(super) enum DescribeHost {}
@@ -66,7 +67,7 @@ impl Host for DescribeHost {
     type Outlet<R: 'static> = Named<R>;
 
     fn worker(_: &Assembly) -> WorkerInfo {
-        WorkerInfo { index: 0, peers: 1, hash_seed: 0 }
+        WorkerInfo { index: 0, peers: 1, hash_seed: 0, groups: GROUPS }
     }
 
     fn io(_: &Assembly) -> Io {

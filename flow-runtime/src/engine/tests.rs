@@ -443,7 +443,7 @@ fn a_worker_that_does_not_come_back_is_left_behind() {
         policy: EpochPolicy::default(),
         finish: true,
         rate: None,
-        hash_seed: 0,
+        recovery: None,
         patience: Duration::from_millis(50),
     };
     let launched = launch(Plan(Arc::new(Mutex::new(Some(release)))), settings, || ());

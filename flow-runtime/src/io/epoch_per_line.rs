@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use crate::error::{Error, ErrorKind};
 use crate::io::text::FilePosition;
-use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Source};
+use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Resume, Source};
 use crate::time::Epoch;
 
 /// A source of the lines of one file that gives the epochs: line *n* is epoch *n*, counted from 0. It yields each item with

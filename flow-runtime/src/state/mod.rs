@@ -1,6 +1,7 @@
 //! State: what is kept per key, how it is saved, where it lies.
 
 mod hash;
+pub(crate) mod key_code;
 mod saved;
 mod schema;
 mod shape;

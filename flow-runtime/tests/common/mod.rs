@@ -166,7 +166,7 @@ impl Host for Local {
     type Outlet<R: 'static> = Sender<R>;
 
     fn worker(_: &Direct) -> WorkerInfo {
-        WorkerInfo { index: 0, peers: 1, hash_seed: 0 }
+        WorkerInfo { index: 0, peers: 1, hash_seed: 0, groups: flow_runtime::state::GROUPS }
     }
     fn io(cx: &Direct) -> Io {
         cx.io.clone()
