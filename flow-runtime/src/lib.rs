@@ -86,7 +86,9 @@ pub use env::Virtual;
 pub use error::{Error, ErrorKind};
 pub use flow_macros::*;
 pub use recovery::{RecoveryLog, RecoveryReport, StepRecovered};
-pub use run::{Dataflow, Finished, GraphFormat, Progress, RunOptions, Running, Stopper, Summary};
+pub use run::{
+    Dataflow, Finished, GraphFormat, Progress, RunOptions, Running, Saving, Stopper, Summary,
+};
 pub use stream::{Broadcast, Keyed, Stream};
 
 /// Everything that a dataflow is written with.

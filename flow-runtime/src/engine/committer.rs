@@ -13,7 +13,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::engine::link::{Link, ToCoordinator};
 use crate::error::{Error, ErrorKind};
@@ -27,9 +26,6 @@ use crate::recovery::manifest::{Commit, Committed, Part, StoredAt};
 use crate::recovery::segment::Segment;
 use crate::recovery::{Layout, SegmentName};
 use crate::time::{Barrier, Epoch, Timestamp};
-
-/// How often it is tried again whether a full disk has room.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// To the committer.
 #[derive(Debug)]
@@ -64,7 +60,6 @@ pub(crate) struct Committing {
     pub(crate) generation: u64,
     pub(crate) fence: Fence,
     pub(crate) appliers: Appliers,
-    pub(crate) waits_for_room: bool,
 }
 
 /// An epoch whose parts are coming in.
@@ -338,19 +333,11 @@ impl Committer<'_> {
 
     /// Waits a while, unless a full disk is to end the run.
     fn wait_for_room(&mut self, error: impl FnOnce() -> Error) -> Result<(), Error> {
-        if !self.with.waits_for_room || self.link.is_aborted() {
-            return Err(error());
-        }
         let error = error();
-        tracing::warn!(%error, "the disk is full: waiting until there is room");
-        let until = self.link.env.now().after(RETRY);
-        while self.link.env.now() < until {
-            self.link.env.park(self.link.committer(), Some(until));
-            if self.link.is_aborted() {
-                return Err(error);
-            }
+        if !self.link.options.waits_for_room {
+            return Err(error);
         }
-        Ok(())
+        if self.link.wait_for_room(self.link.committer(), &error) { Ok(()) } else { Err(error) }
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     /// Items per second, over all workers.
     pub(crate) rate: Option<f64>,
     pub(crate) recovery: Option<RecoveryLog>,
+    /// Tells a person what a run waits for.
+    pub(crate) tells: Option<fn(&str)>,
     /// How long a run that was told to stop, or has failed, may go without any progress.
     pub(crate) patience: Duration,
 }
@@ -46,7 +48,7 @@ pub(crate) fn launch<P: FlowPlan>(
     settings: Settings,
     after: impl FnOnce() + Send + 'static,
 ) -> Result<Launched, Error> {
-    let Settings { env, workers, policy, finish, rate, recovery, patience } = settings;
+    let Settings { env, workers, policy, finish, rate, recovery, tells, patience } = settings;
     let io = env.io();
     let log = recovery.as_ref();
     // Before anything else: what follows may make folders.
@@ -68,7 +70,7 @@ pub(crate) fn launch<P: FlowPlan>(
     let (stages, found) = found;
     let mut hash_seed = 0;
     let (mut recovered, mut committing, mut lock) = (None, None, None);
-    if let (Some(adopted), Some(log)) = (adopted, log) {
+    if let Some(adopted) = adopted {
         hash_seed = adopted.recovered.seed;
         if let Some(last) = adopted.commits.manifest().last {
             env.not_before(last.at);
@@ -80,7 +82,6 @@ pub(crate) fn launch<P: FlowPlan>(
             generation: adopted.generation,
             fence: adopted.fence.clone(),
             appliers,
-            waits_for_room: log.waits_for_room,
         });
         recovered = Some((adopted.recovered, adopted.fence));
         lock = Some(adopted.lock);
@@ -89,6 +90,8 @@ pub(crate) fn launch<P: FlowPlan>(
         report_items: policy.report_items(),
         // Workers without a partition have no use for a share.
         rate: rate.map(|rate| rate / found.reading.len().max(1) as f64),
+        tells,
+        waits_for_room: recovery.as_ref().is_some_and(|log| log.waits_for_room),
     };
     let stack = stack_size(stages);
     let orders = Orders { policy, finish, authority: found.authority, patience };

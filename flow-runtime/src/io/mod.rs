@@ -140,6 +140,13 @@ pub struct Io {
     /// What sources and sinks have said of files, while they are asked for their partitions.
     told: Arc<Mutex<Vec<Told>>>,
     fence: Option<Fence>,
+    room: Option<Arc<dyn AwaitRoom>>,
+}
+
+/// Waits for a full disk to have room again.
+pub(crate) trait AwaitRoom: Send + Sync + fmt::Debug {
+    /// Waits a while after something was refused. Answers `false` if it is no use: the run is ending.
+    fn wait(&self, refused: &Error) -> bool;
 }
 
 /// That a file is read or written.
@@ -152,7 +159,7 @@ pub(crate) struct Told {
 impl Io {
     /// The outside world with these files.
     pub fn new(files: Arc<dyn Files>) -> Self {
-        Io { files, told: Arc::default(), fence: None }
+        Io { files, told: Arc::default(), fence: None, room: None }
     }
 
     /// The machine's own files.
@@ -164,6 +171,17 @@ impl Io {
     pub(crate) fn fenced(mut self, fence: Option<Fence>) -> Self {
         self.fence = fence;
         self
+    }
+
+    /// The same, of a run that waits while a disk is full.
+    pub(crate) fn patient(mut self, room: Option<Arc<dyn AwaitRoom>>) -> Self {
+        self.room = room;
+        self
+    }
+
+    /// Waits a while before what the full disk refused is tried again. Answers `false` if the run is to fail instead.
+    pub(crate) fn wait_for_room(&self, refused: &Error) -> bool {
+        self.room.as_ref().is_some_and(|room| room.wait(refused))
     }
 
     /// Looks, before anything outside is changed, whether this run still owns its recovery log.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, ErrorKind};
 use crate::io::file::{File, PathKind};
 use crate::io::{Durable, Io, PartitionId, Resume, Rows, SinkWriter};
+use crate::recovery::fault::is_full;
 use crate::time::Barrier;
 
 /// How much of the end of a file is compared when writing goes on.
@@ -195,7 +196,13 @@ impl SinkWriter for FileWriter {
 
     fn write(&mut self, rows: Rows) -> Result<(), Error> {
         let bytes = rows.behind(self.length);
-        self.file.write_at(self.length, bytes).map_err(|error| cannot_write(&self.path, error))?;
+        while let Err(error) = self.file.write_at(self.length, bytes) {
+            let is_full = is_full(&error);
+            let error = cannot_write(&self.path, error);
+            if !is_full || !self.io.wait_for_room(&error) {
+                return Err(error);
+            }
+        }
         self.length += bytes.len() as u64;
         self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(WINDOW)..]);
         self.tail.drain(..self.tail.len().saturating_sub(WINDOW));

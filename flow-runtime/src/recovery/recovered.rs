@@ -27,6 +27,8 @@ pub(crate) struct FrameAt {
     pub(crate) offset: u64,
     /// The first and the last group in it.
     pub(crate) groups: (u16, u16),
+    pub(crate) barrier: u64,
+    pub(crate) entries: u32,
 }
 
 /// A segment that has been checked.
@@ -132,6 +134,19 @@ impl<'a> Restoring<'a> {
     /// Notes how many keys a step has after all.
     pub(crate) fn has_keys(&self, id: &StepId, keys: usize) {
         self.recovered.note(id, keys as u64, 0);
+    }
+
+    /// How many keys of a step this worker will have at some time, at least: no key is twice in an epoch.
+    pub(crate) fn keys_at_least(&self, id: &StepId) -> usize {
+        let (mut most, mut now) = (0_u64, (0_u64, 0_u64));
+        for frame in self.frames_of(id) {
+            if frame.barrier != now.0 {
+                now = (frame.barrier, 0);
+            }
+            now.1 += u64::from(frame.entries);
+            most = most.max(now.1);
+        }
+        usize::try_from(most / self.workers as u64).unwrap_or(0)
     }
 
     /// Gives the keyed entries of a step that belong to this worker to `each`, in the order of their epochs.

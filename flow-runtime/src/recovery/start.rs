@@ -494,7 +494,10 @@ fn check_part(
             Kind::Stored => {}
             _ => {
                 let groups = block.groups().unwrap_or((NO_GROUP, NO_GROUP));
-                let at = FrameAt { file: number, offset, groups };
+                // An entry takes two bytes at least: no more is promised to those that make room.
+                let most = u32::try_from(frame.payload.len() / 2).unwrap_or(u32::MAX);
+                let (barrier, entries) = (head.barrier, head.count.min(most));
+                let at = FrameAt { file: number, offset, groups, barrier, entries };
                 checked.frames.entry(step).or_default().push(at);
             }
         }

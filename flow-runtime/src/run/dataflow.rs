@@ -93,7 +93,12 @@ impl<P: FlowPlan> Dataflow<P> {
     /// # Errors
     /// When the options make no sense or the partitions of a source or sink cannot be listed.
     pub fn spawn(self) -> Result<Running, Error> {
-        self.spawn_on(Arc::new(Real::new()))
+        self.spawn_on(Arc::new(Real::new()), None)
+    }
+
+    /// The same; what the run waits for is told to a person.
+    pub(crate) fn spawn_telling(self, tells: Option<fn(&str)>) -> Result<Running, Error> {
+        self.spawn_on(Arc::new(Real::new()), tells)
     }
 
     /// Runs on a virtual schedule to the end of the input. Nothing may come from outside meanwhile: a run in which everybody waits
@@ -110,7 +115,7 @@ impl<P: FlowPlan> Dataflow<P> {
     /// # Errors
     /// As [`simulate`](Dataflow::simulate).
     pub fn simulate_on(self, schedule: Arc<Virtual>) -> Result<(), Error> {
-        self.spawn_on(schedule)?.wait().map(drop)
+        self.spawn_on(schedule, None)?.wait().map(drop)
     }
 
     /// What a start would make of the recovery log, in words.
@@ -129,7 +134,7 @@ impl<P: FlowPlan> Dataflow<P> {
         &self.options
     }
 
-    fn spawn_on(self, env: Arc<dyn Env>) -> Result<Running, Error> {
+    fn spawn_on(self, env: Arc<dyn Env>, tells: Option<fn(&str)>) -> Result<Running, Error> {
         let Dataflow { plan, options } = self;
         let recovery = options.recovery_log();
         let settings = Settings {
@@ -140,6 +145,7 @@ impl<P: FlowPlan> Dataflow<P> {
             finish: options.finish || recovery.is_none(),
             rate: options.rate()?,
             recovery,
+            tells,
             patience: Duration::from_secs(30),
         };
         tracing::info!(dataflow = P::GRAPH.name, workers = settings.workers, "starting");

@@ -26,7 +26,9 @@ pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
     let name = dataflow.graph().name;
     let show = dataflow.options().progress;
     let signals = Signals::expect();
-    let running = dataflow.spawn()?;
+    // Once a second while it lasts. Nobody may be there to read it.
+    let tells: fn(&str) = |text| drop(writeln!(io::stderr(), "{text}"));
+    let running = dataflow.spawn_telling((show != Progress::Never).then_some(tells))?;
     signals.lead_to(running.stopper());
     let watched = running.watch();
     let outcome =
