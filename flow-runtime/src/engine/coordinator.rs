@@ -241,6 +241,7 @@ impl<'a> Coordinator<'a> {
             took: self.link.env.now().since(recovered.began),
         };
         tracing::info!(log = %recovered.layout.root().display(), "{report}");
+        self.link.tell(&format!("{}: {report}", recovered.dataflow));
         // Nobody else sets it.
         let _ = self.link.report.set(report);
     }

@@ -30,7 +30,7 @@ pub(crate) struct Settings {
     /// Items per second, over all workers.
     pub(crate) rate: Option<f64>,
     pub(crate) recovery: Option<RecoveryLog>,
-    /// Tells a person what a run waits for.
+    /// Tells a person what was recovered, and what the run waits for.
     pub(crate) tells: Option<fn(&str)>,
     /// How long a run that was told to stop, or has failed, may go without any progress.
     pub(crate) patience: Duration,

@@ -96,7 +96,7 @@ pub(crate) struct LinkOptions {
     pub(crate) report_items: Option<u64>,
     /// The most items per second that the sources of one worker may emit.
     pub(crate) rate: Option<f64>,
-    /// Tells a person what the run waits for.
+    /// Tells a person what was recovered, and what the run waits for.
     pub(crate) tells: Option<fn(&str)>,
     /// While a disk is full the run waits.
     pub(crate) waits_for_room: bool,
@@ -201,13 +201,18 @@ impl Link {
         self.env.io().fenced(self.fence.clone()).patient(room)
     }
 
+    /// Tells a person, if there is one, what happens.
+    pub(crate) fn tell(&self, text: &str) {
+        if let Some(tell) = self.options.tells {
+            tell(text);
+        }
+    }
+
     /// Waits a while for a full disk, which has refused something. Answers `false` if the run is being given up.
     pub(crate) fn wait_for_room(&self, who: usize, refused: &Error) -> bool {
         let text = format!("waiting until the disk has room: {}", refused.message());
         tracing::warn!("{text}");
-        if let Some(tell) = self.options.tells {
-            tell(&text);
-        }
+        self.tell(&text);
         let until = self.env.now().after(RETRY);
         while self.env.now() < until && !self.is_aborted() && !self.env.is_stuck() {
             self.env.park(who, Some(until));

@@ -44,6 +44,8 @@ pub(crate) struct Recovered {
     pub(crate) files: Arc<dyn Files>,
     pub(crate) layout: Layout,
     pub(crate) names: Arc<StepNames>,
+    /// The name of the dataflow.
+    pub(crate) dataflow: String,
     pub(crate) seed: u64,
     /// The resume epoch.
     pub(crate) epoch: Epoch,

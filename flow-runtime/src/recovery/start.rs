@@ -159,6 +159,7 @@ impl Folder {
             files: Arc::clone(&files),
             layout: layout.clone(),
             names: Arc::new(names),
+            dataflow: format.dataflow,
             seed: format.seed,
             epoch: manifest.resume_epoch(),
             barrier: manifest.next_barrier(),

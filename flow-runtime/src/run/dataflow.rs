@@ -96,7 +96,7 @@ impl<P: FlowPlan> Dataflow<P> {
         self.spawn_on(Arc::new(Real::new()), None)
     }
 
-    /// The same; what the run waits for is told to a person.
+    /// The same; what was recovered, and what the run waits for, is told to a person.
     pub(crate) fn spawn_telling(self, tells: Option<fn(&str)>) -> Result<Running, Error> {
         self.spawn_on(Arc::new(Real::new()), tells)
     }

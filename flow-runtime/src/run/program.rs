@@ -26,11 +26,10 @@ pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
     let name = dataflow.graph().name;
     let show = dataflow.options().progress;
     let signals = Signals::expect();
-    // Once a second while it lasts. Nobody may be there to read it.
+    // Nobody may be there to read it.
     let tells: fn(&str) = |text| drop(writeln!(io::stderr(), "{text}"));
     let running = dataflow.spawn_telling((show != Progress::Never).then_some(tells))?;
     signals.lead_to(running.stopper());
-    let watched = running.watch();
     let outcome =
         if show == Progress::Always || show == Progress::Auto && io::stderr().is_terminal() {
             wait_with_progress(running)
@@ -40,9 +39,6 @@ pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
     match outcome {
         Ok(summary) => {
             if show != Progress::Never {
-                if let Some(report) = watched.recovered() {
-                    let _ = writeln!(io::stderr(), "{name}: {report}");
-                }
                 // Nobody may be there to read it.
                 let _ = writeln!(io::stderr(), "{}", line(name, &summary));
             }
