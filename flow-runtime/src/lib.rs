@@ -94,7 +94,7 @@ pub mod prelude {
         BadRow, ChannelSink, ChannelSource, Collect, Collected, Csv, CsvFile, JsonLines,
         JsonLinesFile, Lines, Random, Receiver, Sender, Sink, Source, Stdout, TextFile, Utf8,
         channel, channel_out, collect, epochs_from, epochs_with, for_each, for_each_keyed,
-        from_iter, generate,
+        from_iter, generate, outbox,
     };
     pub use crate::steps::*;
     pub use crate::stream::{Broadcast, Keyed, Stream};

@@ -16,6 +16,7 @@ mod json_lines;
 mod json_lines_file;
 mod latest;
 mod lines;
+mod outbox;
 mod output;
 mod queue;
 mod rows;
@@ -44,6 +45,10 @@ pub use json_lines::{JsonLines, JsonLinesReader};
 pub use json_lines_file::JsonLinesFile;
 pub use latest::{Latest, LatestEncoder, LatestItems, LatestWriter, latest};
 pub use lines::{Lines, LinesReader, Utf8};
+pub use outbox::{
+    Outbox, OutboxConnection, OutboxPosition, OutboxSink, OutboxWriter, StoredRows,
+    StoredRowsEncoder, outbox,
+};
 pub use output::{FileEnd, FileWriter};
 pub use rows::{CsvRows, JsonRows, Rows, TextRows};
 pub use sink::{Apply, Delivery, Durable, Encoder, Sink, SinkWriter};

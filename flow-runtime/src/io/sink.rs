@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bounds::Item;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::io::{Io, PartitionId, Resume};
 use crate::stream::Token;
 use crate::time::{Barrier, Epoch};
@@ -177,6 +177,18 @@ pub trait SinkWriter: 'static {
         let _ = epoch;
         Ok(())
     }
+}
+
+/// A sink has sealed an epoch and nobody has asked what is to be stored with the one before.
+#[cold]
+pub(crate) fn no_log(what: &str) -> Error {
+    Error::new(
+        ErrorKind::Configuration,
+        format!(
+            "{what} needs a recovery log, and this run has none: what it was given would be lost"
+        ),
+    )
+    .help("run with a recovery log: `--recovery DIR`, or `.recovery(dir)`")
 }
 
 /// What a sink promises about items that are sent again after a crash.
