@@ -6,6 +6,7 @@ mod channel_out;
 mod collect;
 mod csv;
 mod csv_file;
+mod epoch_files;
 mod epochs;
 pub mod file;
 mod for_each;
@@ -28,6 +29,7 @@ mod stdout;
 mod testing;
 mod text;
 mod text_file;
+mod transactional;
 
 pub use bad_row::{BadRow, Lenient, OnBadRow, Strict};
 pub use channel::{ChannelReader, ChannelSource, SendError, Sender, TrySendError, channel};
@@ -37,6 +39,7 @@ pub use channel_out::{
 pub use collect::{Collect, Collected, NoWriter, collect};
 pub use csv::{Csv, CsvReader};
 pub use csv_file::CsvFile;
+pub use epoch_files::{EpochFileCommitter, EpochFileWriter, EpochFiles};
 pub use epochs::{EpochPosition, EpochReader, EpochsFrom, EpochsWith, epochs_from, epochs_with};
 pub use for_each::{ForEach, ForEachKeyed, for_each, for_each_keyed};
 pub use generate::{Generate, GenerateReader, Random, generate};
@@ -57,6 +60,10 @@ pub use stdin::{StdinLines, StdinReader};
 pub use stdout::{Stdout, StdoutCsv, StdoutJson, StdoutLines, StdoutWriter};
 pub use text::FilePosition;
 pub use text_file::TextFile;
+pub use transactional::{
+    Committer, Prepared, TransactionWriter, Transactional, TransactionalPosition,
+    TransactionalSink, TransactionalWriter, transactional,
+};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
