@@ -1,4 +1,31 @@
 //! Sources, sinks and the files below them.
+//!
+//! # What sinks promise
+//!
+//! After a crash a run goes on at the first epoch that is not committed: what belongs to it is read again and written again. What
+//! becomes of the part of it that had been written already is the sink's affair, and each says which of these it is
+//! ([`Delivery`]):
+//!
+//! | kind | promise | how | which |
+//! |---|---|---|---|
+//! | rewindable | exactly once | cut back to where the last committed epoch ended | [`CsvFile`], [`JsonLinesFile`], [`TextFile`] |
+//! | transactional | exactly once | prepared at the barrier, committed after the epoch's commit | [`EpochFiles`], [`transactional`] with a [`Transactional`] of yours |
+//! | outbox | exactly once | stored in the log with the epoch, applied after its commit together with its number | [`outbox`] with an [`Outbox`] of yours or with `flow_sqlite` |
+//! | upsert | effectively once | written under a key: what is written again replaces what was there | [`latest`] |
+//! | append-only | at least once | written at once; what belongs to an epoch that was not committed comes again | [`Stdout`], [`channel_out()`], [`for_each`], [`collect`] |
+//!
+//! Exactly once means the result: as if there had been no crash. It holds for what a reader sees after the commit of an epoch; a
+//! rewindable file shows the open epoch before, the other two kinds do not.
+//!
+//! *Upsert* is as good as exactly once if two things hold, which no sink can check: the key is the business's own (an account, not a
+//! running number), and the value follows from the input alone (a total, not "one more"). Then writing again what has been written changes
+//! nothing in the end. In between, a reader may see a value go back: a total that was written before the crash is replaced by earlier
+//! ones until the run is where it was. And if merged streams interleave otherwise the second time, values in between may differ
+//! from those that were seen.
+//!
+//! *Append-only* sinks repeat nothing that was committed: repetitions begin with the resume epoch. A replayed epoch is not the old one
+//! (epochs end by time, inputs interleave), so they cannot be told by their number in it; if they matter, give the items an identity
+//! upstream of anything that depends on order.
 
 mod bad_row;
 mod channel;

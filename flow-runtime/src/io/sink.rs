@@ -191,7 +191,7 @@ pub(crate) fn no_log(what: &str) -> Error {
     .help("run with a recovery log: `--recovery DIR`, or `.recovery(dir)`")
 }
 
-/// What a sink promises about items that are sent again after a crash.
+/// What a sink promises about items that are sent again after a crash. Which built-in sink is what: [`io`](crate::io#what-sinks-promise).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// Truncated to the position of the resume epoch: exactly once.
