@@ -60,6 +60,7 @@ fn stored(out: &SqliteOutbox<Row>, epochs: &[&[(&str, u64)]]) -> Vec<Vec<u8>> {
     let sink = outbox(out.clone());
     let (io, partition) = (Io::real(), PartitionId::new("sqlite"));
     assert_eq!(<Out as Sink<Pairs>>::partitions(&sink, &io).unwrap()[0], partition);
+    let _applier = <Out as Sink<Pairs>>::applier(&sink, &io, &partition, "storing").unwrap();
     let mut writer = <Out as Sink<Pairs>>::open(&sink, &io, &partition, Resume::Fresh).unwrap();
     let mut encoder = <Out as Sink<Pairs>>::encoder(&sink);
     let mut all = Vec::new();

@@ -26,10 +26,20 @@ use crate::time::Epoch;
 ///
 /// ```
 /// use flow_runtime::io::EpochFiles;
+/// use flow_runtime::prelude::*;
 ///
-/// let alerts = EpochFiles::json_lines("alerts");
-/// let counts = EpochFiles::csv("counts").parts(4);
-/// # let _ = (alerts, counts);
+/// #[dataflow]
+/// fn split<S: Sink<Stream<u64>>>(numbers: Vec<u64>, small: S) {
+///     let all = source(from_iter(numbers));
+///     let few = filter(all, |n| *n < 100);
+///     sink(few, small);
+///     let by_digit = key_by(all, |n| n % 10);
+///     #[id = "every"]
+///     sink(by_digit, EpochFiles::csv("counts").parts(4));
+/// }
+///
+/// let flow = split(vec![1, 2, 300], EpochFiles::json_lines("small"));
+/// # let _ = flow;
 /// ```
 pub struct EpochFiles<R> {
     folder: PathBuf,

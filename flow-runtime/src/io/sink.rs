@@ -62,6 +62,9 @@ pub trait Sink<S: Token>: Clone + Send + 'static {
     /// `owner` names recovery log, step and partition. It is the same in every run on a log and differs between logs, so that
     /// a target which remembers what was applied can tell whose it was.
     ///
+    /// It is asked of the sink that the partition is [opened](Sink::open) with or of a clone of it, once in a run and before the first
+    /// block is written; the two halves may share what they have to.
+    ///
     /// # Errors
     /// When the target cannot be reached; the dataflow does not start.
     fn applier(

@@ -350,12 +350,35 @@ fn stored_epochs_out_of_order_are_refused() {
 #[test]
 fn without_a_log_the_run_ends_instead_of_losing_rows() {
     let sink = outbox(Target::default());
-    let mut run = Log::new("log").start(&Target::default()).expect("starts");
-    run.write(&[("a", 1)]);
-    run.writer.seal(Barrier(0)).expect("seals");
-    let error = run.writer.seal(Barrier(1)).unwrap_err();
+    let partition = PartitionId::new("rows");
+    let open = || Sink::<Pairs>::open(&sink, &Io::real(), &partition, Resume::Fresh);
+    let mut writer = open().expect("there is nothing to be opened");
+    let error = writer.write(StoredRows { count: 1, bytes: vec![0, 0] }).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
     assert!(error.to_string().starts_with("an outbox needs a recovery log"), "{error}");
+    // Nor does it when nobody asks what is to be stored.
+    let _applier = Sink::<Pairs>::applier(&sink.clone(), &Io::real(), &partition, "log");
+    let mut writer = open().expect("there is nothing to be opened");
+    writer.write(StoredRows { count: 1, bytes: vec![0, 0] }).expect("writes");
+    writer.seal(Barrier(0)).expect("seals");
+    assert!(writer.seal(Barrier(1)).is_err());
     assert_eq!(<OutboxSink<Target> as Sink<Pairs>>::DELIVERY, Delivery::Outbox);
-    drop(sink);
+}
+
+#[test]
+fn a_run_without_a_log_says_so() {
+    use crate::io::from_iter;
+    use crate::prelude::*;
+
+    #[dataflow]
+    fn flow(rows: Vec<(String, u64)>, out: OutboxSink<Target>) {
+        let all = source(from_iter(rows));
+        sink(all, out);
+    }
+
+    let target = Target::default();
+    let answer = flow(vec![("a".to_owned(), 1)], outbox(target.clone())).spawn();
+    let error = answer.and_then(|running| running.wait()).unwrap_err().to_string();
+    assert!(error.contains("an outbox needs a recovery log"), "{error}");
+    assert_eq!(target.rows(), "");
 }
