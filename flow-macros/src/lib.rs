@@ -159,6 +159,33 @@ pub fn stateful(args: TokenStream, item: TokenStream) -> TokenStream {
 /// * Ordinary Rust between the steps is allowed. An ordinary call on a bare name is written in braces:
 ///   `let n = { f(x) };`.
 ///
+/// # `delivery = exactly_once`
+///
+/// `#[dataflow(delivery = exactly_once)]` compiles only if nothing that is written can be seen twice, or twice differently, after a run
+/// has crashed and gone on from its recovery log:
+///
+/// * every source is replayable: after a crash it gives the same items again from any position that it has given;
+/// * every sink is rewindable, transactional or an outbox; or an upsert of which is declared, where it is wired, that its keys and
+///   values depend on the replayed input alone: `sink(totals, deterministic(table));`;
+/// * every sub-flow that has sources or sinks of its own is declared `delivery = exactly_once` itself, and so checked within.
+///
+/// ```compile_fail
+/// use flow_runtime::prelude::*;
+///
+/// #[dataflow(delivery = exactly_once)]
+/// fn copied(text: Lines) {
+///     let lines = source(text);
+///     sink(lines, Stdout::lines()); // `StdoutLines` delivers at least once
+/// }
+/// ```
+///
+/// A sink says in its type what it promises, `type Delivery = delivery::Rewindable;`, and a source whether it replays. A
+/// dataflow that is generic over them asks for it in its bounds: `Sink<Stream<u64>, Delivery: ExactlyOnce>`,
+/// `Source<Item = u64, Replay = Replayable>`. Without the argument, or with `delivery = at_least_once`, every source and sink is
+/// accepted, and each delivers what it promises.
+///
+/// # The graph
+///
 /// Without streams as parameters the function returns a `Dataflow`; `word_count::GRAPH` is its graph, known at compile
 /// time: `const { assert!(word_count::GRAPH.has("counts")) }`.
 #[proc_macro_attribute]

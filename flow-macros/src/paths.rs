@@ -77,7 +77,7 @@ impl Argument {
     /// The value, parsed.
     pub(crate) fn parse_value<T: Parse>(&self, expected: &str, errors: &mut Errors) -> Option<T> {
         let Some(value) = &self.value else {
-            errors.at(&self.name, format!("`{}` needs a value: `{0} = {expected}`", self.name));
+            errors.at(&self.name, format!("`{}` needs a value: {expected}", self.name));
             return None;
         };
         match syn::parse2(value.clone()) {

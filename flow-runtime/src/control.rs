@@ -1,14 +1,18 @@
 //! Signals: what the engine tells a stage besides its items.
 
 use crate::error::Error;
+use crate::recovery::changes::Changes;
+use crate::recovery::recovered::Restoring;
 use crate::time::{Barrier, Epoch, Timestamp};
 
 /// One message to every consumer of a stage, upstream first.
 ///
-/// Order in a stage: `Open(0)`, items, `Barrier(0)`, `Open(1)`, items, `Barrier(1)`, .. A stage never sees an
+/// Order in a stage: `Restore` where there is something saved, `Open(0)`, items, `Barrier(0)`, `Open(1)`, items, `Barrier(1)`, .. A stage never sees an
 /// item of one epoch after that epoch's barrier: holding it back is the inlet's work, which the host owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
+    /// Before the first epoch, in a run that goes on from a recovery log: take over what is saved.
+    Restore,
     /// The epoch `epoch` begins; it will be closed by `barrier`.
     Open {
         /// The dense number of the barrier that will close it.
@@ -36,6 +40,8 @@ pub struct Control<'a> {
     signal: Signal,
     now: Timestamp,
     answer: &'a mut Answer,
+    changes: Option<&'a mut Changes>,
+    restoring: Option<Restoring<'a>>,
 }
 
 /// What the consumers of a stage answered to a signal.
@@ -54,7 +60,29 @@ pub struct Answer {
 impl<'a> Control<'a> {
     /// A signal sent at the processing time `now`.
     pub fn new(signal: Signal, now: Timestamp, answer: &'a mut Answer) -> Self {
-        Control { signal, now, answer }
+        Control { signal, now, answer, changes: None, restoring: None }
+    }
+
+    /// The same, to a stage whose changes are saved: at a barrier they go to `changes`.
+    pub(crate) fn saving(mut self, changes: Option<&'a mut Changes>) -> Self {
+        self.changes = changes;
+        self
+    }
+
+    /// The same, to a stage that goes on from what is saved.
+    pub(crate) fn restoring(mut self, from: Restoring<'a>) -> Self {
+        self.restoring = Some(from);
+        self
+    }
+
+    /// Where a step puts what it has changed, at a barrier of a run with a recovery log.
+    pub(crate) fn changes(&mut self) -> Option<&mut Changes> {
+        self.changes.as_deref_mut()
+    }
+
+    /// From where a step takes what is saved, on [`Signal::Restore`].
+    pub(crate) fn restored(&self) -> Option<Restoring<'a>> {
+        self.restoring
     }
 
     /// The signal.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::io::Delivery;
+use crate::recovery::manifest::StepSpec;
 use crate::state::Schema;
 
 /// The stable id of a step: the `let` name, behind the names of the enclosing sub-flow calls (`clean/words`).
@@ -13,6 +15,11 @@ impl StepId {
     /// The id of the whole dataflow: empty.
     pub fn root() -> Self {
         StepId(Arc::from(""))
+    }
+
+    /// The step that is called this in full.
+    pub(crate) fn of(id: &str) -> Self {
+        StepId(Arc::from(id))
     }
 
     /// The id of the step `name` inside this one.
@@ -62,12 +69,25 @@ pub struct StepInfo {
     pub output: Option<&'static str>,
     /// What it keeps per key.
     pub state: Option<&'static Schema>,
+    /// What it promises of what it writes, if it is a sink.
+    pub delivery: Option<Delivery>,
+    /// What it saves in a recovery log.
+    pub(crate) saves: Option<fn() -> StepSpec>,
 }
 
 impl StepInfo {
     /// A step of which only id and kind are known.
     pub fn new(id: &StepId, kind: &'static str) -> Self {
-        StepInfo { id: id.clone(), kind, key: None, input: None, output: None, state: None }
+        StepInfo {
+            id: id.clone(),
+            kind,
+            key: None,
+            input: None,
+            output: None,
+            state: None,
+            delivery: None,
+            saves: None,
+        }
     }
 
     /// With the types of a stream that it takes.
@@ -85,10 +105,25 @@ impl StepInfo {
         self
     }
 
+    /// With what it promises of what it writes.
+    #[must_use]
+    pub fn delivers(mut self, delivery: Delivery) -> Self {
+        self.delivery = Some(delivery);
+        self
+    }
+
     /// With the schema of its state.
     #[must_use]
     pub fn keeps(mut self, schema: &'static Schema) -> Self {
         self.state = Some(schema);
+        self
+    }
+}
+
+impl StepInfo {
+    /// With what it saves in a recovery log.
+    pub(crate) fn saves(mut self, spec: fn() -> StepSpec) -> Self {
+        self.saves = Some(spec);
         self
     }
 }

@@ -36,6 +36,9 @@ pub enum ErrorKind {
     Failed,
     /// The run was stopped and did not come to an end in time.
     Stopped,
+    /// The recovery log cannot be used: it is damaged, belongs to another dataflow or process, does not fit the dataflow any
+    /// more, or its disk fails.
+    Recovery,
     /// Items or state could not be encoded or decoded.
     Encoding,
 }

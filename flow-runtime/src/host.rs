@@ -17,8 +17,8 @@ use crate::consumer::Consumer;
 use crate::control::Control;
 use crate::describe::{Describe, StepId};
 use crate::error::Error;
-use crate::io::{Io, PartitionId, Source};
-use crate::state::{GROUPS, group_of, worker_of};
+use crate::io::{Apply, Delivery, Io, PartitionId, Source};
+use crate::state::{group_of, worker_of};
 use crate::stream::Stream;
 
 /// How an exchange spreads its rows.
@@ -71,12 +71,14 @@ pub struct WorkerInfo {
     pub peers: usize,
     /// The seed of key hashes, the same on every worker and for the life of a recovery log.
     pub hash_seed: u64,
+    /// The number of key groups.
+    pub groups: u32,
 }
 
 impl WorkerInfo {
     /// Whether this worker owns the keys of this hash. Debug builds ask it of every keyed item that arrives.
     pub fn owns(&self, hash: u64) -> bool {
-        worker_of(group_of(hash, GROUPS), GROUPS, self.peers) == self.index
+        worker_of(group_of(hash, self.groups), self.groups, self.peers) == self.index
     }
 }
 
@@ -132,4 +134,15 @@ pub trait Host: Sized + 'static {
         id: &StepId,
         list: &dyn Fn(&Io) -> Result<Vec<PartitionId>, Error>,
     ) -> Assignment;
+
+    /// Is told, behind [`sink_partitions`](Host::sink_partitions), what a sink promises and what makes its
+    /// [appliers](crate::io::Sink::applier). For hosts with a recovery log.
+    fn sink_applier(
+        cx: &mut Self::Cx<'_>,
+        id: &StepId,
+        delivery: Delivery,
+        make: impl Fn(&Io, &PartitionId, &str) -> Result<Option<Box<dyn Apply>>, Error> + 'static,
+    ) {
+        let _ = (cx, id, delivery, make);
+    }
 }

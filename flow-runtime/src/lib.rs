@@ -73,6 +73,7 @@ pub mod host;
 pub mod io;
 pub mod operator;
 pub mod plan;
+mod recovery;
 mod run;
 pub mod state;
 pub mod steps;
@@ -84,6 +85,7 @@ pub use engine::EpochPolicy;
 pub use env::Virtual;
 pub use error::{Error, ErrorKind};
 pub use flow_macros::*;
+pub use recovery::{RecoveryLog, RecoveryReport, StepRecovered};
 pub use run::{Dataflow, Finished, GraphFormat, Progress, RunOptions, Running, Stopper, Summary};
 pub use stream::{Broadcast, Keyed, Stream};
 
@@ -93,12 +95,12 @@ pub mod prelude {
     pub use crate::io::{
         BadRow, ChannelSink, ChannelSource, Collect, Collected, Csv, CsvFile, EpochFiles,
         JsonLines, JsonLinesFile, Lines, Random, Receiver, Sender, Sink, Source, Stdout, TextFile,
-        Utf8, channel, channel_out, collect, epochs_from, epochs_with, for_each, for_each_keyed,
-        from_iter, generate, outbox,
+        Utf8, channel, channel_out, collect, deterministic, epochs_from, epochs_with, for_each,
+        for_each_keyed, from_iter, generate, outbox,
     };
     pub use crate::steps::*;
     pub use crate::stream::{Broadcast, Keyed, Stream};
-    pub use crate::{Dataflow, EpochPolicy, RunOptions};
+    pub use crate::{Dataflow, EpochPolicy, RecoveryLog, RunOptions};
     pub use flow_macros::*;
 }
 
@@ -123,6 +125,7 @@ pub mod __private {
     pub use crate::state::{
         Field, LoadError, Saved, Schema, State, Variant, load_foreign, save_foreign,
     };
+    pub use crate::steps::exactly_once::{Holds, NoEnds, Within};
     pub use crate::steps::{__seal as seal, Branch, Feed, SourceFlow};
     pub use crate::stream::{Broadcast, ConfigArg, Fixed, Keyed, Slot, Stream, Token, handle};
 }

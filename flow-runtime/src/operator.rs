@@ -14,7 +14,8 @@ use crate::describe::{Describe, StepId, StepInfo};
 use crate::failure::Note;
 use crate::host::Host;
 use crate::plan::Plan1;
-use crate::state::{EntryMut, InItem, Lent, Saved, State, Table};
+use crate::recovery::manifest::StepSpec;
+use crate::state::{EntryMut, InItem, Lent, Saved, Shape, State, Table};
 use crate::stream::{Keyed, Token};
 
 /// A stateless step: takes an `A`, emits any number of `B`. `C` is its configuration.
@@ -220,6 +221,8 @@ pub trait Held: 'static {
     type State: State;
     /// What a key's first item finds.
     fn fresh() -> Self;
+    /// What is held where this state was saved.
+    fn of_state(state: Self::State) -> Self;
     /// The state, unless the function has taken it away.
     fn state(&self) -> Option<&Self::State>;
     /// Whether the function has taken the state away.
@@ -232,6 +235,9 @@ impl<S: State + Default> Held for S {
     #[inline(always)]
     fn fresh() -> S {
         S::default()
+    }
+    fn of_state(state: S) -> S {
+        state
     }
     fn state(&self) -> Option<&S> {
         Some(self)
@@ -248,6 +254,9 @@ impl<S: State> Held for Option<S> {
     #[inline(always)]
     fn fresh() -> Option<S> {
         None
+    }
+    fn of_state(state: S) -> Option<S> {
+        Some(state)
     }
     fn state(&self) -> Option<&S> {
         self.as_ref()
@@ -384,14 +393,38 @@ where
         self.after(hash, kept);
     }
     fn control(&mut self, control: &mut Control<'_>) {
-        if let Signal::Barrier(_) = control.signal() {
-            self.table.end_epoch(Op::Held::is_gone);
+        match control.signal() {
+            Signal::Restore => {
+                let load = |bytes: &[u8]| {
+                    <Op::Held as Held>::State::load_all(bytes).map(Op::Held::of_state)
+                };
+                if let Some(from) = control.restored()
+                    && let Err(error) = self.table.restore_from(&self.id, &from, load)
+                {
+                    control.fail(error);
+                }
+            }
+            Signal::Barrier(_) => {
+                if let Some(changes) = control.changes() {
+                    self.table.gather(&self.id, changes, Op::Held::is_gone, |held, to| {
+                        if let Some(state) = held.state() {
+                            state.save(to);
+                        }
+                    });
+                }
+                self.table.end_epoch(Op::Held::is_gone);
+            }
+            _ => {}
         }
         self.down.control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
         let info = StepInfo::new(&self.id, Op::KIND).takes::<Keyed<Q::Owned, A>>().emits::<B>();
-        to.step(info.keeps(<<Op::Held as Held>::State as Saved>::SCHEMA));
+        let info = info.keeps(<<Op::Held as Held>::State as Saved>::SCHEMA);
+        to.step(info.saves(|| {
+            let schema = <<Op::Held as Held>::State as Saved>::SCHEMA;
+            StepSpec::keyed::<Q::Owned>("keyed state", Shape::from(schema))
+        }));
         self.down.describe(to);
     }
 }

@@ -72,6 +72,8 @@ pub trait FlowPlan: Clone + Send + 'static {
 pub trait FeedPlan: 'static {
     /// The stream that it yields.
     type Out: Token;
+    /// What `delivery = exactly_once` has to check of it.
+    type Ends;
     /// Builds it in front of `down`.
     fn assemble<H: Host, D: Consumer<Self::Out>>(self, cx: &mut H::Cx<'_>, id: StepId, down: D);
 }

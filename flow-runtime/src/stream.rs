@@ -123,6 +123,11 @@ impl<S> Broadcast<S> {
         self.copy.try_borrow_mut().is_ok()
     }
 
+    /// Looks at this worker's copy.
+    pub(crate) fn look<R>(&self, at: impl FnOnce(&S) -> R) -> R {
+        at(&self.copy.borrow())
+    }
+
     /// Changes this worker's copy.
     pub(crate) fn change(&self, with: impl FnOnce(&mut S)) {
         with(&mut self.copy.borrow_mut());

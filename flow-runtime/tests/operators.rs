@@ -221,6 +221,7 @@ fn generics_are_learnt_from_the_stream_or_said() {
     assert_eq!(out.in_order(), [7]);
 }
 
+#[stateful]
 #[derive(Clone, Default)]
 struct Rates {
     of: std::collections::BTreeMap<String, u64>,

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use flow_runtime::bounds::{Item, Key};
-use flow_runtime::io::{Delivery, Encoder, Io, PartitionId, Resume, Sink, SinkWriter};
+use flow_runtime::io::{Encoder, Io, PartitionId, Resume, Sink, SinkWriter, delivery};
 use flow_runtime::stream::{Keyed, Stream};
 use flow_runtime::time::{Barrier, Epoch};
 use flow_runtime::{Error, ErrorKind};
@@ -133,7 +133,7 @@ macro_rules! sinks {
             type Position = u64;
             type Encoder = Gathering<$row>;
             type Writer = Collecting<$row>;
-            const DELIVERY: Delivery = Delivery::AppendOnly;
+            type Delivery = delivery::AppendOnly;
             fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
                 Ok(self.names())
             }

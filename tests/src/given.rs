@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use flow_runtime::io::{Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Source};
+use flow_runtime::io::{Io, PartitionId, Poll, PollContext, Reader, Resume, Source, replay};
 use flow_runtime::{Error, ErrorKind};
 
 /// Items by partition.
@@ -28,7 +28,7 @@ impl<T: Clone + Send + Sync + 'static> Source for Given<T> {
     type Item = T;
     type Position = u64;
     type Reader = GivenReader<T>;
-    const REPLAY: Replay = Replay::Replayable;
+    type Replay = replay::Replayable;
 
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         Ok((0..self.partitions.len()).map(|n| PartitionId::new(format!("{n:04}"))).collect())

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use flow_runtime::io::{
-    Delivery, Encoder, FromIter, Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Sink,
-    SinkWriter, Source, collect, from_iter,
+    Encoder, FromIter, Io, PartitionId, Poll, PollContext, Reader, Resume, Sink, SinkWriter,
+    Source, collect, delivery, from_iter, replay,
 };
 use flow_runtime::prelude::*;
 use flow_runtime::stream::NoKey;
@@ -64,7 +64,7 @@ impl Source for Numbers {
     type Item = u64;
     type Position = ();
     type Reader = NumbersReader;
-    const REPLAY: Replay = Replay::None;
+    type Replay = replay::NotReplayable;
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         self.trap.at(At::Partitions)?;
         Ok((0..self.partitions).map(|n| PartitionId::new(n.to_string())).collect())
@@ -104,7 +104,7 @@ impl Sink<Stream<u64>> for Out {
     type Position = ();
     type Encoder = OutEncoder;
     type Writer = OutWriter;
-    const DELIVERY: Delivery = Delivery::Transactional;
+    type Delivery = delivery::Rewindable;
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         self.trap.at(At::Partitions)?;
         let count = if self.trap.at == At::NoPartitions { 0 } else { 3 };
@@ -285,7 +285,7 @@ impl Source for Touchy {
     type Item = u64;
     type Position = ();
     type Reader = NumbersReader;
-    const REPLAY: Replay = Replay::None;
+    type Replay = replay::NotReplayable;
     fn partitions(&self, io: &Io) -> Result<Vec<PartitionId>, Error> {
         self.numbers.partitions(io)
     }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use flow_runtime::io::{
-    Collect, FromIter, Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Source, collect,
-    from_iter,
+    Collect, FromIter, Io, PartitionId, Poll, PollContext, Reader, Resume, Source, collect,
+    from_iter, replay,
 };
 use flow_runtime::prelude::*;
 use flow_runtime::time::Epoch;
@@ -113,7 +113,7 @@ impl Source for Epochs {
     type Item = (u64, u64);
     type Position = ();
     type Reader = EpochsReader;
-    const REPLAY: Replay = Replay::None;
+    type Replay = replay::NotReplayable;
     const GIVES_EPOCHS: bool = true;
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         Ok((0..self.0.len()).map(|n| PartitionId::new(n.to_string())).collect())

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flow_runtime::io::{
-    FromIter, Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Sink, Source, for_each,
-    from_iter,
+    FromIter, Io, PartitionId, Poll, PollContext, Reader, Resume, Sink, Source, for_each,
+    from_iter, replay,
 };
 use flow_runtime::prelude::*;
 use flow_runtime::time::Timestamp;
@@ -21,7 +21,7 @@ impl Source for Timed {
     type Item = u64;
     type Position = ();
     type Reader = TimedReader;
-    const REPLAY: Replay = Replay::None;
+    type Replay = replay::NotReplayable;
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         Ok(vec![PartitionId::new("timed")])
     }

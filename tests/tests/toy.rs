@@ -11,7 +11,7 @@ use flow_runtime::control::{Control, Signal};
 use flow_runtime::describe::{Describe, StepId};
 use flow_runtime::graph::Graph;
 use flow_runtime::host::{Host, Inlet, Outlet, Spread};
-use flow_runtime::io::{Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Source};
+use flow_runtime::io::{Io, PartitionId, Poll, PollContext, Reader, Resume, Source, replay};
 use flow_runtime::plan::{FlowPlan, Plan0};
 use flow_runtime::prelude::*;
 use flow_runtime::stream::NoKey;
@@ -65,7 +65,7 @@ impl Source for Ticking {
     type Item = u64;
     type Position = u64;
     type Reader = TickingReader;
-    const REPLAY: Replay = Replay::None;
+    type Replay = replay::NotReplayable;
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         Ok(vec![PartitionId::new("ticks")])
     }

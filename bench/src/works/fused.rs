@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::thread;
 
 use flow_runtime::io::{
-    Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Sink, Source, for_each,
+    Io, PartitionId, Poll, PollContext, Reader, Resume, Sink, Source, for_each, replay,
 };
 use flow_runtime::prelude::*;
 
@@ -117,7 +117,7 @@ impl Source for Ranges {
     type Item = u64;
     type Position = u64;
     type Reader = RangeReader;
-    const REPLAY: Replay = Replay::Replayable;
+    type Replay = replay::Replayable;
 
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, flow_runtime::Error> {
         Ok((0..self.parts).map(|n| PartitionId::new(format!("{n:03}"))).collect())

@@ -35,7 +35,12 @@ pub(super) struct Reader<'e> {
 }
 
 /// Reads a dataflow.
-pub(super) fn parse(function: ItemFn, paths: Paths, errors: &mut Errors) -> Flow {
+pub(super) fn parse(
+    function: ItemFn,
+    paths: Paths,
+    exactly_once: bool,
+    errors: &mut Errors,
+) -> Flow {
     let signature = signature::parse(&function, errors);
     let mut reader = Reader {
         streams: Vec::new(),
@@ -48,7 +53,8 @@ pub(super) fn parse(function: ItemFn, paths: Paths, errors: &mut Errors) -> Flow
     reader.parameters(&signature);
     let returned = reader.statements(&function.block.stmts, &signature);
     let Reader { streams, body, poisoned, .. } = reader;
-    let mut flow = Flow { function, paths, signature, streams, body, returned, poisoned };
+    let mut flow =
+        Flow { function, paths, signature, streams, body, returned, exactly_once, poisoned };
     super::check::check(&flow, errors);
     flow.poisoned |=
         !errors.is_empty() || flow.body.iter().any(|part| matches!(part, Part::Bad(..)));

@@ -215,6 +215,12 @@ impl Parts<'_> {
         items
     }
 
+    /// What a dataflow that is declared `delivery = exactly_once` has to know of this one.
+    fn within(&self, ends: TokenStream) -> TokenStream {
+        let (private, declared) = (&self.private, self.flow.exactly_once);
+        quote!(#private::Within<{ #ends }, #declared>)
+    }
+
     /// A sub-flow without inputs.
     fn feed(&self) -> Vec<TokenStream> {
         let Parts { private, plan, generic_list, where_clause, body, flow, .. } = self;
@@ -225,12 +231,14 @@ impl Parts<'_> {
             // An error says so.
             _ => quote!(#private::Stream<()>),
         };
+        let within = self.within(quote!(true));
         let mut items = self.params();
         items.extend([
             holder,
             quote! {
                 impl #impl_generics #private::FeedPlan for #plan #generic_list #where_clause {
                     type Out = #out;
+                    type Ends = #within;
                     #[allow(unreachable_code)]
                     fn assemble<__H: #private::Host, __D0: #private::Consumer<Self::Out>>(
                         self,
@@ -311,7 +319,7 @@ impl Parts<'_> {
 
     /// What makes a sub-flow a step.
     fn step_methods(&self) -> (TokenStream, Vec<TokenStream>) {
-        let Parts { private, vis, flow, .. } = self;
+        let Parts { private, vis, name, flow, .. } = self;
         let own = flow.signature.generic_args();
         // A stream type that depends on a type parameter teaches it; any other is checked apart, so that it is
         // reported once.
@@ -338,6 +346,7 @@ impl Parts<'_> {
         let count = self.generics.len();
         let wired = self.wire(&wire_generics, &wire_params, false);
         let (types, types_fn) = self.types(&wire_generics[count..], &wire_params);
+        let within = self.within(quote!(<#name>::GRAPH.has_ends()));
         let methods = quote! {
             #[doc(hidden)]
             #vis const OPERATOR: #private::Operator = #private::Operator::of(#private::Kind::Flow(&Self::GRAPH));
@@ -345,6 +354,12 @@ impl Parts<'_> {
             #vis fn __check<#(#check_generics),*>(#(#check_params),*) {}
             #[doc(hidden)]
             #vis fn __post<__U>(_: __U) {}
+            #[doc(hidden)]
+            #vis fn __exactly_once<__P>(_: &__P)
+            where
+                __P: #private::Holds<#within>,
+            {
+            }
             #wired
             #types_fn
         };
@@ -450,8 +465,10 @@ impl Parts<'_> {
                     Output::One(ty) => ty.to_token_stream(),
                     _ => quote!(#private::Stream<()>),
                 };
-                sig.output =
-                    syn::parse_quote!(-> #private::SourceFlow<impl #private::FeedPlan<Out = #out>>);
+                let within = self.within(quote!(true));
+                sig.output = syn::parse_quote!(
+                    -> #private::SourceFlow<impl #private::FeedPlan<Out = #out, Ends = #within>>
+                );
                 let held = self.held();
                 quote!(#private::SourceFlow(#held))
             }

@@ -27,6 +27,14 @@ pub(super) fn plan_name(node: usize) -> Ident {
 pub(super) fn lower(flow: &Flow) -> TokenStream {
     let params = Params::of(flow);
     let mut code = inputs(flow);
+    if flow.exactly_once {
+        // What reaches nothing outside has no answer of its own.
+        let private = flow.paths.private();
+        code.extend(quote! {
+            #[allow(unused_imports)]
+            use #private::NoEnds as _;
+        });
+    }
     let mut node = 0;
     for part in &flow.body {
         match part {
@@ -104,6 +112,9 @@ fn lower_step(flow: &Flow, step: &Step, node: usize, params: &Params) -> TokenSt
         Outputs::Named { .. } => ways.to_token_stream(),
     };
     code.extend(quote!(#let_token (#pattern, #plan) #ty = #called #arguments;));
+    if flow.exactly_once {
+        code.extend(exactly_once(step, &plan));
+    }
     if let Outputs::Named { path, fields } = &step.outputs {
         let answer = format_ident!("__bound{}", node);
         code.extend(by_name(flow, &ways, path, fields, &answer));
@@ -143,6 +154,32 @@ fn lower_step(flow: &Flow, step: &Step, node: usize, params: &Params) -> TokenSt
         }
     }
     code
+}
+
+/// What `delivery = exactly_once` asks of a step. It asks the plan, for its type: the argument is evaluated once. What is
+/// wrong is said at the source or sink that the user wrote, and at the name of a sub-flow.
+fn exactly_once(step: &Step, plan: &Ident) -> TokenStream {
+    let span = step.callee().span();
+    let at = match step.call.args.last() {
+        Some(last) if step.callee() == "source" || step.callee() == "sink" => {
+            last.to_token_stream()
+        }
+        _ => step.callee().to_token_stream(),
+    };
+    // An expression reaches from its first token to its last.
+    let mut spans = at.into_iter().map(|token| token.span());
+    let first = spans.next().unwrap_or(span);
+    let wired = Ident::new("__wired", spans.last().unwrap_or(first));
+    let given = quote_spanned!(first=> &#wired);
+    let (path, check) = (path_of(step), Ident::new("__exactly_once", span));
+    let called = quote_spanned!(span=> <#path>::#check);
+    quote! {
+        #[cfg(not(rust_analyzer))]
+        {
+            let #wired = &#plan;
+            #called(#given);
+        }
+    }
 }
 
 /// Binds several streams by name, and sees to it that none is left out.

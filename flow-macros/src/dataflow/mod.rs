@@ -23,8 +23,8 @@ use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 use syn::{Expr, ExprCall, ItemFn, Path, Stmt, Token, Type};
 
-use crate::diag::{Errors, with_help};
-use crate::paths::{Paths, arguments};
+use crate::diag::Errors;
+use crate::paths::{Argument, Paths, arguments};
 use signature::Signature;
 
 /// Index into [`Flow::streams`].
@@ -39,6 +39,8 @@ struct Flow {
     body: Vec<Part>,
     /// What is returned.
     returned: Returned,
+    /// `delivery = exactly_once`: every source and sink is checked to allow for it.
+    exactly_once: bool,
     /// There is an error, here or for rustc to report, and the steps are not all known. Types are checked, nothing
     /// is assembled, and the expansion does not compile.
     poisoned: bool,
@@ -182,29 +184,36 @@ fn last(path: &Path) -> &Ident {
     &path.segments[path.segments.len() - 1].ident
 }
 
+/// Reads `delivery = ..`.
+fn is_exactly_once(argument: &Argument, errors: &mut Errors) -> bool {
+    const EXPECTED: &str = "`exactly_once` or `at_least_once`";
+    match argument.parse_value::<Ident>(EXPECTED, errors) {
+        Some(value) if value == "exactly_once" => true,
+        Some(value) if value == "at_least_once" => false,
+        Some(value) => {
+            errors.at(&value, format_args!("expected {EXPECTED}"));
+            false
+        }
+        None => false,
+    }
+}
+
 /// Expands `#[dataflow]`.
 pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
+    let mut exactly_once = None;
     let paths = arguments(
         args,
         "#[dataflow]",
-        &["delivery = at_least_once"],
+        &["delivery = exactly_once", "delivery = at_least_once"],
         &mut errors,
         |argument, errors| {
             if argument.name != "delivery" {
                 return false;
             }
-            match argument.parse_value::<Ident>("`at_least_once`", errors) {
-            Some(value) if value == "exactly_once" => errors.at(
-                &value,
-                with_help(
-                    "`delivery = exactly_once` is not yet supported",
-                    "leave it out: sinks that can rewind, and sources that can replay, give exactly once already",
-                ),
-            ),
-            Some(value) if value != "at_least_once" => errors.at(&value, "expected `at_least_once`"),
-            _ => {}
-        }
+            if exactly_once.replace(is_exactly_once(argument, errors)).is_some() {
+                errors.at(&argument.name, "`delivery` is given twice");
+            }
             true
         },
     );
@@ -219,7 +228,8 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
             return quote!(#item #errors);
         }
     };
-    let flow = body::parse(function, paths, &mut errors);
+    let exactly_once = exactly_once.unwrap_or(false);
+    let flow = body::parse(function, paths, exactly_once, &mut errors);
     emit::emit(flow, errors)
 }
 

@@ -10,16 +10,20 @@ use crate::paths::Paths;
 
 fn read(function: &str) -> (Flow, Vec<String>) {
     let mut errors = Errors::default();
-    let flow =
-        body::parse(syn::parse_str(function).expect("a function"), Paths::default(), &mut errors);
+    let function = syn::parse_str(function).expect("a function");
+    let flow = body::parse(function, Paths::default(), false, &mut errors);
     let texts = errors.texts();
     (flow, texts)
 }
 
 /// All errors of a dataflow, first lines only.
 fn errors_of(function: &str) -> Vec<String> {
-    let expanded =
-        expand(TokenStream::new(), TokenStream::from_str(function).expect("tokens")).to_string();
+    errors_with(TokenStream::new(), function)
+}
+
+/// The same, of one whose attribute has arguments.
+fn errors_with(arguments: TokenStream, function: &str) -> Vec<String> {
+    let expanded = expand(arguments, TokenStream::from_str(function).expect("tokens")).to_string();
     expanded
         .split("compile_error ! { \"")
         .skip(1)
@@ -266,4 +270,72 @@ words       -> sink          [words-v1.sink]
         graph::drawing(&flow).replace("               source", "            source"),
         expected
     );
+}
+
+#[test]
+fn delivery_is_one_of_two() {
+    let flow = "fn f(t: T) { let a = source(t); sink(a, s()); }";
+    for fine in [quote!(), quote!(delivery = exactly_once), quote!(delivery = at_least_once)] {
+        assert_eq!(errors_with(fine, flow), [""; 0]);
+    }
+    for (arguments, said) in [
+        (quote!(delivery = twice), "expected `exactly_once` or `at_least_once`"),
+        (quote!(delivery = 3), "expected `exactly_once` or `at_least_once`"),
+        (quote!(delivery), "`delivery` needs a value: `exactly_once` or `at_least_once`"),
+        (quote!(delivery = exactly_once, delivery = at_least_once), "`delivery` is given twice"),
+    ] {
+        assert_eq!(errors_with(arguments, flow), [said]);
+    }
+}
+
+#[test]
+fn exactly_once_asks_every_step_and_evaluates_no_argument_again() {
+    let flow = "fn f(t: T) {
+        let a = source(make(t));
+        let b = map(a, |x| x);
+        part(b);
+        sink(b, other(3));
+    }";
+    let checks = |exactly_once| {
+        let function = syn::parse_str(flow).expect("a function");
+        let mut errors = Errors::default();
+        let flow = body::parse(function, Paths::default(), exactly_once, &mut errors);
+        assert!(errors.is_empty(), "{:?}", errors.texts());
+        let text = lower::lower(&flow).to_string();
+        let evaluated = ["make (", "other ("].map(|call| text.matches(call).count());
+        assert_eq!(evaluated, [1, 1], "{text}");
+        let mut asked: Vec<String> = Vec::new();
+        let parts: Vec<&str> = text.split(" :: __exactly_once (& __wired)").collect();
+        for part in &parts[..parts.len() - 1] {
+            asked.extend(part.rsplit("= & ").next().map(str::to_owned));
+        }
+        asked
+    };
+    assert_eq!(checks(false), [""; 0]);
+    assert_eq!(
+        checks(true),
+        ["__plan0 ; < source >", "__plan1 ; < map >", "__plan2 ; < part >", "__plan3 ; < sink >"]
+    );
+}
+
+#[test]
+fn a_sub_flow_says_whether_its_ends_are_checked() {
+    for (arguments, declared) in [(quote!(), "false"), (quote!(delivery = exactly_once), "true")] {
+        let sub = quote!(
+            fn f(a: Stream<u8>) {
+                sink(a, s());
+            }
+        );
+        let expanded = expand(arguments.clone(), sub).to_string();
+        let within = format!("Within < {{ < f > :: GRAPH . has_ends () }} , {declared} >");
+        assert!(expanded.contains(&within), "{expanded}");
+        let feed = quote!(
+            fn f(t: T) -> Stream<u8> {
+                let a = source(t);
+                a
+            }
+        );
+        let expanded = expand(arguments, feed).to_string();
+        assert!(expanded.contains(&format!("Within < {{ true }} , {declared} >")), "{expanded}");
+    }
 }

@@ -12,7 +12,9 @@ use crate::description::{Boundary, Description, SinkInfo, SourceInfo, StageInfo}
 use crate::error::Error;
 use crate::graph::Kind;
 use crate::host::{Assignment, Host, Inlet, Outlet, Spread, WorkerInfo};
+use crate::io::replay::ReplayKind;
 use crate::io::{Io, PartitionId, Source};
+use crate::state::GROUPS;
 use crate::stream::Stream;
 
 pub(super) enum DescribeHost {}
@@ -40,7 +42,12 @@ impl Assembly {
         let steps = || self.stages.iter().flat_map(|stage| &stage.steps);
         let sinks = self.sinks.iter().rev().filter_map(|id| {
             let step = steps().find(|step| step.id == *id && step.kind == Kind::Sink.name())?;
-            Some(SinkInfo { id: id.clone(), key: step.key, item: step.input? })
+            Some(SinkInfo {
+                id: id.clone(),
+                key: step.key,
+                item: step.input?,
+                delivery: step.delivery?,
+            })
         });
         Description { sinks: sinks.collect(), stages: self.stages, sources: self.sources }
     }
@@ -60,7 +67,7 @@ impl Host for DescribeHost {
     type Outlet<R: 'static> = Named<R>;
 
     fn worker(_: &Assembly) -> WorkerInfo {
-        WorkerInfo { index: 0, peers: 1, hash_seed: 0 }
+        WorkerInfo { index: 0, peers: 1, hash_seed: 0, groups: GROUPS }
     }
 
     fn io(_: &Assembly) -> Io {
@@ -78,7 +85,12 @@ impl Host for DescribeHost {
         down.describe(&mut stage);
         cx.stages.push(stage);
         let item = type_name::<S::Item>();
-        cx.sources.push(SourceInfo { id, item, replay: S::REPLAY, gives_epochs: S::GIVES_EPOCHS });
+        cx.sources.push(SourceInfo {
+            id,
+            item,
+            replay: S::Replay::KIND,
+            gives_epochs: S::GIVES_EPOCHS,
+        });
     }
 
     fn exchange<R: Item, I: Inlet<R>>(

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::describe::StepInfo;
 use crate::description::{Description, short_type_name};
 use crate::host::Spread;
-use crate::io::Replay;
+use crate::io::{Delivery, Replay};
 
 /// The number of the format.
 const FORMAT: u32 = 1;
@@ -54,6 +54,7 @@ struct Sink<'a> {
     id: &'a str,
     key: Option<String>,
     item: String,
+    delivery: &'static str,
 }
 
 impl Description {
@@ -70,13 +71,13 @@ impl Description {
     ///     "reads": [{ "stage": 0, "step": "by_word", "spread": "by_hash" }]
     ///   }],
     ///   "sources": [{ "id": "lines", "item": "String", "replay": "replayable", "gives_epochs": false }],
-    ///   "sinks": [{ "id": "counts.sink", "key": "String", "item": "u64" }]
+    ///   "sinks": [{ "id": "counts.sink", "key": "String", "item": "u64", "delivery": "rewindable" }]
     /// }
     /// ```
     ///
     /// Types are named without their module paths. `stage` is an index in `stages`, which stand upstream first. `spread` is
     /// `by_hash`, `balanced`, `to_worker` or `to_all`, or `null` where items stay on their worker; `replay` is `replayable`,
-    /// `acknowledged_only` or `none`. `format` changes when a field is taken away or gets another meaning.
+    /// `acknowledged_only` or `none`; `delivery` is `rewindable`, `transactional`, `outbox`, `upsert` or `append_only`. `format` changes when a field is taken away or gets another meaning.
     pub fn to_json(&self) -> String {
         let whole = Whole {
             format: FORMAT,
@@ -102,6 +103,13 @@ impl Description {
                     id: sink.id.as_str(),
                     key: sink.key.map(short_type_name),
                     item: short_type_name(sink.item),
+                    delivery: match sink.delivery {
+                        Delivery::Rewindable => "rewindable",
+                        Delivery::Transactional => "transactional",
+                        Delivery::Outbox => "outbox",
+                        Delivery::Upsert => "upsert",
+                        Delivery::AppendOnly => "append_only",
+                    },
                 })
                 .collect(),
         };

@@ -14,7 +14,7 @@ mod tests;
 use crate::Dataflow;
 use crate::describe::{OutletId, StepId, StepInfo};
 use crate::host::Spread;
-use crate::io::Replay;
+use crate::io::{Delivery, Replay};
 use crate::plan::FlowPlan;
 
 pub use short::short_type_name;
@@ -79,6 +79,8 @@ pub struct SinkInfo {
     pub key: Option<&'static str>,
     /// The type of the items that it takes.
     pub item: &'static str,
+    /// What it promises about items that are sent again after a crash.
+    pub delivery: Delivery,
 }
 
 impl Description {

@@ -6,7 +6,8 @@ use crate::error::Error;
 use crate::graph::Graph;
 use crate::host::Host;
 use crate::io::{
-    Delivery, Encoder, Io, PartitionId, Poll, PollContext, Reader, Resume, Sink, SinkWriter, Source,
+    Encoder, Io, PartitionId, Poll, PollContext, Reader, Resume, Sink, SinkWriter, Source,
+    delivery, replay,
 };
 use crate::plan::{Plan0, Plan1, Plan2};
 use crate::steps::{key_by, map, merge, sink, source, stateful_map};
@@ -21,7 +22,7 @@ impl Source for Untouched {
     type Item = String;
     type Position = ();
     type Reader = Untouched;
-    const REPLAY: Replay = Replay::None;
+    type Replay = replay::NotReplayable;
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         panic!("partitions are not listed")
     }
@@ -44,7 +45,7 @@ impl<S: Token<Item: Item>> Sink<S> for Untouched {
     type Position = ();
     type Encoder = Writes<S::Item>;
     type Writer = Writes<S::Item>;
-    const DELIVERY: Delivery = Delivery::AppendOnly;
+    type Delivery = delivery::AppendOnly;
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         panic!("partitions are not listed")
     }
@@ -140,8 +141,9 @@ fn sources_and_sinks_are_known_without_being_touched() {
     let sources: Vec<_> =
         description.sources.iter().map(|source| (source.id.as_str(), source.replay)).collect();
     assert_eq!(sources, [("a", Replay::None), ("b", Replay::None)]);
-    let sinks: Vec<_> = description.sinks.iter().map(|sink| (sink.id.as_str(), sink.key)).collect();
-    assert_eq!(sinks, [("counts.sink", Some("u64"))]);
+    let sinks: Vec<_> =
+        description.sinks.iter().map(|sink| (sink.id.as_str(), sink.key, sink.delivery)).collect();
+    assert_eq!(sinks, [("counts.sink", Some("u64"), Delivery::AppendOnly)]);
     assert_eq!(description.steps().count(), 8);
 }
 
@@ -170,6 +172,8 @@ fn json_says_the_same() {
     );
     assert_eq!(
         json["sinks"][0],
-        serde_json::json!({ "id": "counts.sink", "key": "u64", "item": "Option<usize>" })
+        serde_json::json!({
+            "id": "counts.sink", "key": "u64", "item": "Option<usize>", "delivery": "append_only"
+        })
     );
 }

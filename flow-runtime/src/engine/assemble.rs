@@ -11,12 +11,12 @@ use crate::describe::{OutletId, StepId};
 use crate::engine::core::Core;
 use crate::engine::fifo::Fifo;
 use crate::engine::outlet::{Receiver, Sending, Way};
-use crate::engine::source::SourceStage;
+use crate::engine::source::{Opened, SourceStage};
 use crate::engine::stage::InletStage;
 use crate::error::Error;
 use crate::failure::Note;
 use crate::host::{Assignment, Host, Inlet, Spread, WorkerInfo};
-use crate::io::{Io, PartitionId, Resume, Source};
+use crate::io::{Io, PartitionId, Source, resume_at};
 use crate::plan::FlowPlan;
 use crate::stream::Stream;
 
@@ -35,7 +35,7 @@ pub(crate) struct Assembly<'a> {
 
 /// Builds the stages of a worker and opens its part of the input.
 pub(crate) fn assemble<P: FlowPlan>(plan: P, core: &Rc<Core>) -> Result<(), Error> {
-    let io = core.link.env.io();
+    let io = core.link.io();
     let mut assembly = Assembly {
         core: Rc::clone(core),
         io,
@@ -64,7 +64,12 @@ impl Host for Engine {
 
     fn worker(cx: &Assembly<'_>) -> WorkerInfo {
         let link = &cx.core.link;
-        WorkerInfo { index: cx.core.who, peers: link.workers, hash_seed: link.hash_seed }
+        WorkerInfo {
+            index: cx.core.who,
+            peers: link.workers,
+            hash_seed: link.hash_seed,
+            groups: link.groups,
+        }
     }
 
     fn io(cx: &Assembly<'_>) -> Io {
@@ -85,10 +90,14 @@ impl Host for Engine {
         {
             if worker == core.who {
                 let note = Note::of(&id);
-                let opened = source.open(&cx.io, &partition, Resume::Fresh);
+                let opened = resume_at(link.recovered.as_ref(), &id, &partition).and_then(
+                    |(resume, saved)| Ok((source.open(&cx.io, &partition, resume)?, saved)),
+                );
                 note.clear();
                 match opened {
-                    Ok(reader) => readers.push((number, partition, reader)),
+                    Ok((reader, saved)) => {
+                        readers.push(Opened { partition, number, reader, saved });
+                    }
                     Err(error) => drop(cx.failure.get_or_insert(error.at_step(&id))),
                 }
             }

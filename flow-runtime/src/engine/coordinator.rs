@@ -2,15 +2,18 @@
 //!
 //! A barrier goes round like this: the coordinator orders every worker to close; every source of every worker sends
 //! the marker at its next batch boundary; every stage passes it when all its senders have; a worker whose stages have
-//! all passed reports so; when all have reported, the epoch is committed and everybody is told.
+//! all passed reports so; when all have reported, the epoch is committed and everybody is told. With a recovery log workers hand
+//! what changed to the committer as they pass, and it is the committer's word that counts.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::engine::committer::{Closing, ToCommitter};
 use crate::engine::fifo::{Marker, Then};
 use crate::engine::link::{Link, ToCoordinator, ToWorker};
 use crate::error::{Error, ErrorKind};
+use crate::recovery::RecoveryReport;
 use crate::time::{Barrier, Epoch, Timestamp};
 
 /// When an epoch ends.
@@ -60,6 +63,9 @@ impl Default for EpochPolicy {
     }
 }
 
+/// No epoch is closed while so many bytes wait for the disk.
+const GATHERED_MAX: u64 = 64 << 20;
+
 /// What the coordinator is told at the start.
 #[derive(Clone, Debug)]
 pub(crate) struct Orders {
@@ -105,6 +111,10 @@ pub(crate) struct Coordinator<'a> {
     ending: bool,
     failure: Option<Error>,
     gone: usize,
+    /// Whether the committer has ended, or there is none.
+    committer_gone: bool,
+    /// Whether the committer was told that nothing more will come.
+    committer_told: bool,
     /// What had happened, and when, the last time that something had.
     progress: (u64, Timestamp),
 }
@@ -112,6 +122,7 @@ pub(crate) struct Coordinator<'a> {
 impl<'a> Coordinator<'a> {
     pub(crate) fn new(link: &'a Link, orders: Orders) -> Self {
         let now = link.env.now();
+        let recovered = link.recovered.as_ref();
         let partitions =
             (0..orders.authority.unwrap_or(0)).map(|partition| (partition, None)).collect();
         Coordinator {
@@ -119,8 +130,8 @@ impl<'a> Coordinator<'a> {
             orders,
             ready: 0,
             running: false,
-            next: Barrier(0),
-            epoch: Epoch(0),
+            next: recovered.map_or(Barrier(0), |recovered| Barrier(recovered.barrier)),
+            epoch: recovered.map_or(Epoch(0), |recovered| recovered.epoch),
             in_flight: VecDeque::new(),
             exhausted: 0,
             items: 0,
@@ -132,6 +143,8 @@ impl<'a> Coordinator<'a> {
             ending: false,
             failure: None,
             gone: 0,
+            committer_gone: recovered.is_none(),
+            committer_told: false,
             progress: (0, now),
         }
     }
@@ -140,7 +153,7 @@ impl<'a> Coordinator<'a> {
     pub(crate) fn conduct(mut self) -> Conducted {
         let who = self.link.coordinator();
         let env = &self.link.env;
-        while self.gone < self.link.workers {
+        while !self.is_over() {
             env.turn(who);
             let mut heard = false;
             while let Some(message) = self.link.next_for_coordinator() {
@@ -154,6 +167,11 @@ impl<'a> Coordinator<'a> {
             if self.is_out_of_patience(now) {
                 break;
             }
+            if self.gone == self.link.workers && !self.committer_told {
+                self.committer_told = true;
+                self.link.tell_committer(ToCommitter::End);
+                continue;
+            }
             if !heard {
                 env.park(who, self.wake_at());
             }
@@ -162,8 +180,13 @@ impl<'a> Coordinator<'a> {
                 break;
             }
         }
-        let all_gone = self.gone == self.link.workers;
+        let all_gone = self.is_over();
         Conducted { outcome: self.failure.map_or(Ok(()), Err), all_gone }
+    }
+
+    /// Whether all other participants have ended.
+    fn is_over(&self) -> bool {
+        self.gone == self.link.workers && self.committer_gone
     }
 
     fn hear(&mut self, message: ToCoordinator) {
@@ -187,7 +210,9 @@ impl<'a> Coordinator<'a> {
                 self.failure.get_or_insert(error);
                 self.link.abort();
             }
+            ToCoordinator::Committed { barrier, counts } => self.committed(barrier, counts),
             ToCoordinator::Gone => self.gone += 1,
+            ToCoordinator::CommitterGone => self.committer_gone = true,
             ToCoordinator::Stop => self.stop = true,
         }
     }
@@ -195,12 +220,29 @@ impl<'a> Coordinator<'a> {
     fn start(&mut self) {
         self.running = true;
         self.closed_at = self.link.env.now();
+        self.report();
         for worker in (0..self.link.workers).rev() {
             let start = ToWorker::Start { barrier: self.next, epoch: self.epoch };
             self.link.tell_worker(worker, start);
             // On a virtual schedule too a worker may run before the next one is told.
             self.link.env.turn(self.link.coordinator());
         }
+    }
+
+    /// Says what was found in the recovery log, now that all workers have taken their parts.
+    fn report(&self) {
+        let Some(recovered) = &self.link.recovered else { return };
+        let report = RecoveryReport {
+            resumed: recovered.barrier > 0,
+            epoch: recovered.epoch,
+            generation: recovered.generation,
+            steps: recovered.take_loaded(),
+            repaired: recovered.repaired.clone(),
+            took: self.link.env.now().since(recovered.began),
+        };
+        tracing::info!(log = %recovered.layout.root().display(), "{report}");
+        // Nobody else sets it.
+        let _ = self.link.report.set(report);
     }
 
     /// The next barrier to order now, if any.
@@ -220,7 +262,7 @@ impl<'a> Coordinator<'a> {
             let all_wait = self.partitions.values().all(Option::is_some);
             let earliest = self.partitions.values().flatten().min().copied();
             return earliest
-                .filter(|_| all_wait && self.in_flight.len() < 256)
+                .filter(|_| all_wait && self.in_flight.len() < 256 && !self.is_behind())
                 .map(|next| (next, Then::Open));
         }
         if self.in_flight.len() >= self.orders.policy.in_flight() {
@@ -228,7 +270,7 @@ impl<'a> Coordinator<'a> {
         }
         let next = (self.epoch.next(), Then::Open);
         match self.orders.policy.0 {
-            Policy::Items(count) => (self.items >= count).then_some(next),
+            Policy::Items(count) => (self.items >= count && !self.is_behind()).then_some(next),
             Policy::Every(period) => {
                 if now.since(self.closed_at) < period {
                     return None;
@@ -241,8 +283,21 @@ impl<'a> Coordinator<'a> {
         }
     }
 
+    /// Whether so much waits for the disk that no more may be gathered.
+    fn is_behind(&self) -> bool {
+        self.link.gathered() >= GATHERED_MAX && !self.in_flight.is_empty()
+    }
+
     fn close(&mut self, now: Timestamp, next: Epoch, then: Then) {
         let marker = Marker { barrier: self.next, next, then };
+        let had_finished = self.link.recovered.as_ref().is_some_and(|recovered| recovered.finished);
+        self.link.tell_committer(ToCommitter::Closing(Closing {
+            barrier: self.next,
+            epoch: self.epoch,
+            next,
+            at: now,
+            finishes: then == Then::Finish && !had_finished,
+        }));
         tracing::debug!(
             barrier = marker.barrier.0,
             epoch = self.epoch.0,
@@ -275,17 +330,38 @@ impl<'a> Coordinator<'a> {
         {
             in_flight.passed += 1;
         }
+        if self.link.recovered.is_some() {
+            // The committer has what changed, and the last word.
+            return;
+        }
         while let Some(done) =
             self.in_flight.pop_front_if(|first| first.passed == self.link.workers)
         {
-            let next = done.marker.next;
-            tracing::debug!(barrier = done.marker.barrier.0, next = next.0, "committed");
+            self.done(done.marker, true);
+        }
+    }
+
+    /// The committer has committed an epoch, or found nothing to commit in it. Epochs come in order.
+    fn committed(&mut self, barrier: Barrier, counts: bool) {
+        if let Some(done) = self.in_flight.pop_front_if(|first| first.marker.barrier == barrier) {
+            self.done(done.marker, counts);
+        }
+    }
+
+    /// Everything before a marker is durable. Where nothing counted, the log knows nothing of the epoch.
+    fn done(&mut self, marker: Marker, counts: bool) {
+        let Marker { barrier, next, then } = marker;
+        tracing::debug!(barrier = barrier.0, next = next.0, counts, "committed");
+        if counts {
             self.link.counters.committed.store(next.0, Ordering::Relaxed);
-            for worker in 0..self.link.workers {
+            self.link.counters.epochs.fetch_add(1, Ordering::Relaxed);
+        }
+        for worker in 0..self.link.workers {
+            if counts {
                 self.link.tell_worker(worker, ToWorker::Committed(next));
-                if done.marker.then.ends() {
-                    self.link.tell_worker(worker, ToWorker::End);
-                }
+            }
+            if then.ends() {
+                self.link.tell_worker(worker, ToWorker::End);
             }
         }
     }

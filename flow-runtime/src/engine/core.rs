@@ -22,16 +22,20 @@ use std::task::{Wake, Waker};
 
 use crate::control::Answer;
 use crate::describe::{OutletId, StepId};
+use crate::engine::committer::ToCommitter;
 use crate::engine::fifo::{Fifo, Marker, Then};
 use crate::engine::link::{Link, ToCoordinator};
 use crate::engine::source::Polled;
 use crate::error::Error;
+use crate::recovery::changes::{Buffers, Changes};
 use crate::time::{Barrier, Epoch, Timestamp};
 
 /// A stage as its worker sees it.
 pub(crate) trait Stage {
     /// The boundaries that the stage writes to.
     fn outlets(&self) -> Vec<OutletId>;
+    /// Takes over what is saved.
+    fn restore(&mut self, core: &Core);
     /// The first epoch begins.
     fn open(&mut self, core: &Core, barrier: Barrier, epoch: Epoch);
     /// Takes some messages from the queues. Answers whether there were any.
@@ -97,6 +101,10 @@ pub(crate) struct Core {
     first_open: Cell<Barrier>,
     /// The worker has waited for room since it was last asked.
     waited: Cell<bool>,
+    /// What the stages that have passed a barrier have changed, for each barrier that not all have passed.
+    gathered: RefCell<VecDeque<Changes>>,
+    /// Used again by one stage after the other.
+    buffers: RefCell<Buffers>,
 }
 
 impl Core {
@@ -116,6 +124,8 @@ impl Core {
             passed: RefCell::default(),
             first_open: Cell::new(Barrier(0)),
             waited: Cell::new(false),
+            gathered: RefCell::default(),
+            buffers: RefCell::default(),
         }
     }
 
@@ -257,6 +267,30 @@ impl Core {
         self.failure.borrow_mut().take()
     }
 
+    // ---- what is saved
+
+    /// Where a stage that passes a barrier puts what it changed; `None` in a run without a recovery log.
+    pub(crate) fn changes(&self) -> Option<Changes> {
+        let recovered = self.link.recovered.as_ref()?;
+        // While a stage holds the buffers another may come to a barrier, from inside of it: that one has new ones.
+        Some(Changes::new(Arc::clone(&recovered.names), self.buffers.take()))
+    }
+
+    /// A stage has gathered what it changed before it passes a barrier.
+    pub(crate) fn gathered(&self, barrier: Barrier, changes: Option<Changes>, id: &StepId) {
+        let Some(mut changes) = changes else { return };
+        self.buffers.replace(changes.take_buffers());
+        if let Some(failure) = changes.take_failure() {
+            self.fail(failure.at_step(id));
+        }
+        let at = (barrier.0 - self.first_open.get().0) as usize;
+        let mut gathered = self.gathered.borrow_mut();
+        match gathered.get_mut(at) {
+            Some(before) => before.append(&mut changes),
+            None => gathered.push_back(changes),
+        }
+    }
+
     // ---- markers
 
     /// Runs `f` while `marker` is the one being passed. Stages that run from inside `f` may pass markers of their own.
@@ -291,6 +325,9 @@ impl Core {
             passed.pop_front();
             let barrier = self.first_open.get();
             self.first_open.set(barrier.next());
+            if let Some(changes) = self.gathered.borrow_mut().pop_front() {
+                self.link.tell_committer(ToCommitter::Gathered { barrier, changes });
+            }
             self.link.tell_coordinator(ToCoordinator::Passed(barrier));
         }
     }

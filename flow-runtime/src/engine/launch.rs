@@ -1,17 +1,24 @@
 //! The threads of a run: one for each worker, one for the coordinator.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::engine::committer::{Appliers, Committing, commit};
 use crate::engine::coordinator::{Conducted, Coordinator, EpochPolicy, Orders};
 use crate::engine::link::{Link, LinkOptions, ToCoordinator};
-use crate::engine::survey::survey;
+use crate::engine::survey::{End, Role, Surveyed, survey, survey_steps};
 use crate::engine::worker::work;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
-use crate::failure;
+use crate::failure::{self, Note};
+use crate::io::Io;
+use crate::io::file::Lock;
 use crate::plan::FlowPlan;
+use crate::recovery::RecoveryLog;
+use crate::recovery::compare::Fate;
+use crate::recovery::start::{self, Adopted, Folder, hex, read_stored};
 
 /// How to run.
 #[derive(Debug)]
@@ -22,7 +29,7 @@ pub(crate) struct Settings {
     pub(crate) finish: bool,
     /// Items per second, over all workers.
     pub(crate) rate: Option<f64>,
-    pub(crate) hash_seed: u64,
+    pub(crate) recovery: Option<RecoveryLog>,
     /// How long a run that was told to stop, or has failed, may go without any progress.
     pub(crate) patience: Duration,
 }
@@ -39,26 +46,59 @@ pub(crate) fn launch<P: FlowPlan>(
     settings: Settings,
     after: impl FnOnce() + Send + 'static,
 ) -> Result<Launched, Error> {
-    let Settings { env, workers, policy, finish, rate, hash_seed, patience } = settings;
+    let Settings { env, workers, policy, finish, rate, recovery, patience } = settings;
     let io = env.io();
-    let (plan, found) = failure::caught(move || {
+    let log = recovery.as_ref();
+    // Before anything else: what follows may make folders.
+    let folder = log.map(|log| Folder::open(&*env, log, P::GRAPH.name)).transpose()?;
+    let (plan, (found, adopted, appliers)) = failure::caught(move || {
         let found = survey(plan.clone(), &io, workers)?;
-        Ok((plan, found))
+        found.check_ends(log)?;
+        let adopted = match (folder, log) {
+            (Some(folder), Some(log)) => Some(folder.adopt(&found.steps, workers, log)?),
+            _ => None,
+        };
+        let appliers = match &adopted {
+            Some(adopted) => recover_sinks(&found, adopted, &io)?,
+            None => Appliers::new(),
+        };
+        let dealt = found.deal(workers, adopted.as_ref().map(|adopted| &adopted.recovered))?;
+        Ok((plan, ((found.stages, dealt), adopted, appliers)))
     })?;
+    let (stages, found) = found;
+    let mut hash_seed = 0;
+    let (mut recovered, mut committing, mut lock) = (None, None, None);
+    if let (Some(adopted), Some(log)) = (adopted, log) {
+        hash_seed = adopted.recovered.seed;
+        if let Some(last) = adopted.commits.manifest().last {
+            env.not_before(last.at);
+        }
+        committing = Some(Committing {
+            layout: adopted.recovered.layout.clone(),
+            commits: adopted.commits,
+            log_id: adopted.log_id,
+            generation: adopted.generation,
+            fence: adopted.fence.clone(),
+            appliers,
+            waits_for_room: log.waits_for_room,
+        });
+        recovered = Some((adopted.recovered, adopted.fence));
+        lock = Some(adopted.lock);
+    }
     let options = LinkOptions {
         report_items: policy.report_items(),
         // Workers without a partition have no use for a share.
         rate: rate.map(|rate| rate / found.reading.len().max(1) as f64),
     };
-    let stack = stack_size(found.stages);
-    let authority = found.authority.map(|(_, partitions)| partitions);
-    let orders = Orders { policy, finish, authority, patience };
-    let link = Arc::new(Link::new(env, workers, hash_seed, found.assignments, options));
-    link.env.begin(workers + 1);
+    let stack = stack_size(stages);
+    let orders = Orders { policy, finish, authority: found.authority, patience };
+    let link = Link::new(env, workers, hash_seed, found.assignments, options, recovered);
+    let link = Arc::new(link);
+    link.env.begin(link.participants());
     let thread = {
         let link = Arc::clone(&link);
         spawn(thread::Builder::new().name("flow-coordinator".to_owned()), move || {
-            let outcome = failure::caught(|| run(plan, &link, orders, stack));
+            let outcome = failure::caught(|| run(plan, &link, orders, stack, committing, lock));
             after();
             outcome
         })?
@@ -67,8 +107,24 @@ pub(crate) fn launch<P: FlowPlan>(
 }
 
 /// Runs workers and coordinator to the end.
-fn run<P: FlowPlan>(plan: P, link: &Arc<Link>, orders: Orders, stack: usize) -> Result<(), Error> {
-    let mut threads = Vec::with_capacity(link.workers);
+fn run<P: FlowPlan>(
+    plan: P,
+    link: &Arc<Link>,
+    orders: Orders,
+    stack: usize,
+    committing: Option<Committing>,
+    lock: Option<Box<dyn Lock>>,
+) -> Result<(), Error> {
+    let mut threads = Vec::with_capacity(link.workers + 1);
+    if let Some(committing) = committing {
+        let thread = thread::Builder::new().name("flow-committer".to_owned());
+        let committer = {
+            let link = Arc::clone(link);
+            spawn(thread, move || commit(&link, committing))
+        };
+        threads.push(committer?);
+    }
+    let others = threads.len();
     // A plan holds values of the user's, which may panic when they are cloned or dropped.
     let started = failure::caught(|| {
         for who in 0..link.workers {
@@ -81,7 +137,7 @@ fn run<P: FlowPlan>(plan: P, link: &Arc<Link>, orders: Orders, stack: usize) -> 
     if let Err(error) = started {
         // Those that run already are told to end; those that do not exist are counted as gone.
         link.tell_coordinator(ToCoordinator::Failed(error));
-        (threads.len()..link.workers).for_each(|worker| {
+        (threads.len() - others..link.workers).for_each(|worker| {
             link.env.leave(worker);
             link.tell_coordinator(ToCoordinator::Gone);
         });
@@ -94,12 +150,78 @@ fn run<P: FlowPlan>(plan: P, link: &Arc<Link>, orders: Orders, stack: usize) -> 
         // A worker's panics are caught inside of it.
         let _ = thread.join();
     }
+    if !all_gone {
+        // A worker that comes back after all must not find the log in other hands.
+        std::mem::forget(lock);
+    }
     // Not before: a channel, for one, closes with the last that might still be opened.
     let dropped = failure::caught(|| {
         drop(plan);
         Ok(())
     });
     outcome.and(dropped)
+}
+
+/// What a start would make of a recovery log, in words. Nothing is changed.
+pub(crate) fn plan_start<P: FlowPlan>(
+    plan: P,
+    log: &RecoveryLog,
+    workers: usize,
+) -> Result<String, Error> {
+    let io = Io::real();
+    let planned = failure::caught(|| {
+        let steps = survey_steps(plan);
+        start::plan(io.files(), log, P::GRAPH.name, &steps, workers)
+    })?;
+    let folder = log.folder.display();
+    let Some((manifest, compared)) = planned else {
+        return Ok(format!(
+            "`{folder}` holds no recovery log: a start makes one, and begins at epoch 0"
+        ));
+    };
+    let resume = manifest.resume_epoch();
+    let mut text = format!("`{folder}`: a start goes on at epoch {resume}\n");
+    for (id, fate) in compared.fates {
+        let _ = match fate {
+            Fate::Kept => writeln!(text, "  kept     {id}"),
+            Fate::Renamed(from) => writeln!(text, "  renamed  {id}, which was {from}"),
+            Fate::New => writeln!(text, "  new      {id}"),
+            Fate::Dropped => writeln!(text, "  dropped  {id}"),
+        };
+    }
+    Ok(text)
+}
+
+/// Has every sink carry out what it stored with committed epochs and is not known to have carried out. Answers what will go on
+/// doing so.
+fn recover_sinks(found: &Surveyed, adopted: &Adopted, io: &Io) -> Result<Appliers, Error> {
+    let mut appliers = Appliers::new();
+    let recovered = &adopted.recovered;
+    for End { id, partitions, role } in &found.ends {
+        let (Role::Sink(Some((_, make))), Some(name)) = (role, recovered.names.names.get(id))
+        else {
+            continue;
+        };
+        for partition in partitions {
+            // By its number in the log: a step that is renamed stays the same.
+            let owner = format!("{}/{}/{partition}", hex(&adopted.log_id), name.number);
+            let note = Note::of(id);
+            let made = make(io, partition, &owner).map_err(|error| error.at_step(id))?;
+            note.clear();
+            let Some(mut applier) = made else { continue };
+            let stored = adopted.commits.manifest().stored.iter();
+            let mine = stored
+                .filter(|at| at.step == name.number && at.partition == partition.as_str())
+                .map(|at| Ok((at.epoch, read_stored(recovered, at)?)))
+                .collect::<Result<Vec<_>, Error>>()?;
+            adopted.fence.check()?;
+            let note = Note::of(id);
+            applier.recover(&mine).map_err(|error| error.at_step(id))?;
+            note.clear();
+            appliers.insert((name.number, partition.clone()), applier);
+        }
+    }
+    Ok(appliers)
 }
 
 /// The bytes of a worker's stack. A push goes through as many stages as there are, one inside the other; without

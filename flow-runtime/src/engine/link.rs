@@ -3,15 +3,21 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crossbeam_queue::SegQueue;
 
 use crate::describe::{OutletId, StepId};
+use crate::engine::committer::ToCommitter;
 use crate::engine::fifo::{Fifo, Marker};
 use crate::env::Env;
 use crate::error::Error;
 use crate::host::Assignment;
+use crate::io::Io;
+use crate::recovery::RecoveryReport;
+use crate::recovery::fence::Fence;
+use crate::recovery::recovered::Recovered;
+use crate::state::GROUPS;
 use crate::time::{Barrier, Epoch};
 
 /// From the coordinator to a worker.
@@ -44,8 +50,12 @@ pub(crate) enum ToCoordinator {
     Ended { partition: usize },
     /// A worker has given up.
     Failed(Error),
+    /// An epoch has been committed, or there was nothing to commit in it.
+    Committed { barrier: Barrier, counts: bool },
     /// A worker's thread has ended.
     Gone,
+    /// The committer's thread has ended.
+    CommitterGone,
     /// Somebody outside wants the run to end with a commit.
     Stop,
 }
@@ -55,12 +65,22 @@ pub(crate) struct Link {
     pub(crate) env: Arc<dyn Env>,
     pub(crate) workers: usize,
     pub(crate) hash_seed: u64,
+    /// Key groups, which are dealt to the workers.
+    pub(crate) groups: u32,
     /// Who reads and writes which partition.
     pub(crate) assignments: BTreeMap<StepId, Assignment>,
     /// The queues, made by whichever end asks first.
     queues: Mutex<BTreeMap<(OutletId, usize, usize), Arc<dyn Any + Send + Sync>>>,
     to_workers: Vec<SegQueue<ToWorker>>,
     to_coordinator: SegQueue<ToCoordinator>,
+    to_committer: SegQueue<ToCommitter>,
+    /// The bytes that workers have handed to the committer and that are not committed.
+    gathered: AtomicU64,
+    /// What the recovery log has, in a run with one.
+    pub(crate) recovered: Option<Recovered>,
+    pub(crate) fence: Option<Fence>,
+    /// What the start found, once all workers have taken their parts.
+    pub(crate) report: OnceLock<RecoveryReport>,
     abort: AtomicBool,
     /// The coordinator sleeps until something happens.
     quiet: AtomicBool,
@@ -84,6 +104,8 @@ pub(crate) struct Counters {
     pub(crate) items_out: AtomicU64,
     pub(crate) epoch: AtomicU64,
     pub(crate) committed: AtomicU64,
+    /// Epochs committed by this run.
+    pub(crate) epochs: AtomicU64,
 }
 
 impl std::fmt::Debug for Link {
@@ -99,15 +121,24 @@ impl Link {
         hash_seed: u64,
         assignments: BTreeMap<StepId, Assignment>,
         options: LinkOptions,
+        recovery: Option<(Recovered, Fence)>,
     ) -> Self {
+        let groups = recovery.as_ref().map_or(GROUPS, |(recovered, _)| recovered.names.groups);
+        let (recovered, fence) = recovery.unzip();
         Link {
             env,
             workers,
             hash_seed,
+            groups,
             assignments,
             queues: Mutex::default(),
             to_workers: (0..workers).map(|_| SegQueue::new()).collect(),
             to_coordinator: SegQueue::new(),
+            to_committer: SegQueue::new(),
+            gathered: AtomicU64::new(0),
+            recovered,
+            fence,
+            report: OnceLock::new(),
             abort: AtomicBool::new(false),
             quiet: AtomicBool::new(false),
             counters: Counters::default(),
@@ -118,6 +149,21 @@ impl Link {
     /// The coordinator's number among the participants.
     pub(crate) fn coordinator(&self) -> usize {
         self.workers
+    }
+
+    /// The committer's number among the participants, in a run with a recovery log.
+    pub(crate) fn committer(&self) -> usize {
+        self.workers + 1
+    }
+
+    /// How many participate.
+    pub(crate) fn participants(&self) -> usize {
+        self.workers + 1 + usize::from(self.recovered.is_some())
+    }
+
+    /// The files, which are not written any more once a later run has taken over the log.
+    pub(crate) fn io(&self) -> Io {
+        self.env.io().fenced(self.fence.clone())
     }
 
     /// The queue of an outlet between two workers.
@@ -148,6 +194,31 @@ impl Link {
 
     pub(crate) fn next_for_worker(&self, worker: usize) -> Option<ToWorker> {
         self.to_workers[worker].pop()
+    }
+
+    /// In a run without a recovery log there is nobody to be told.
+    pub(crate) fn tell_committer(&self, message: ToCommitter) {
+        if self.recovered.is_some() {
+            if let ToCommitter::Gathered { changes, .. } = &message {
+                self.gathered.fetch_add(changes.bytes() as u64, Ordering::Relaxed);
+            }
+            self.to_committer.push(message);
+            self.env.unpark(self.committer());
+        }
+    }
+
+    pub(crate) fn next_for_committer(&self) -> Option<ToCommitter> {
+        self.to_committer.pop()
+    }
+
+    /// So many gathered bytes have been committed.
+    pub(crate) fn freed(&self, bytes: usize) {
+        self.gathered.fetch_sub(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// The bytes that wait to be committed.
+    pub(crate) fn gathered(&self) -> u64 {
+        self.gathered.load(Ordering::Relaxed)
     }
 
     pub(crate) fn tell_coordinator(&self, message: ToCoordinator) {
@@ -184,7 +255,7 @@ impl Link {
     /// Makes every worker give up as soon as it can.
     pub(crate) fn abort(&self) {
         self.abort.store(true, Ordering::SeqCst);
-        (0..self.workers).for_each(|worker| self.env.unpark(worker));
+        (0..self.participants()).for_each(|who| self.env.unpark(who));
     }
 
     pub(crate) fn is_aborted(&self) -> bool {

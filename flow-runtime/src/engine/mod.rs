@@ -11,11 +11,13 @@
 //! | `core` | a worker's stages and the rule which of them may run |
 //! | `assemble` | a plan becomes stages |
 //! | `worker` | a worker's loop |
+//! | `committer` | the thread that writes the recovery log |
 //! | `coordinator` | the sequence of barriers, end and failure |
 //! | `survey` | partitions, listed and dealt at the start |
 //! | `launch` | the threads |
 
 mod assemble;
+pub(crate) mod committer;
 mod coordinator;
 mod core;
 mod fifo;
@@ -32,4 +34,4 @@ mod worker;
 mod tests;
 
 pub use coordinator::EpochPolicy;
-pub(crate) use launch::{Launched, Settings, launch};
+pub(crate) use launch::{Launched, Settings, launch, plan_start};

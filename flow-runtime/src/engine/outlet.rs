@@ -12,7 +12,7 @@ use crate::describe::{Describe, OutletId};
 use crate::engine::core::Core;
 use crate::engine::fifo::Fifo;
 use crate::host::{Outlet, Spread};
-use crate::state::{GROUPS, group_of, worker_of};
+use crate::state::{group_of, worker_of};
 
 /// A batch is handed over at this many rows ..
 const BATCH_ROWS: usize = 1024;
@@ -40,6 +40,8 @@ pub(crate) enum Way {
 pub(crate) struct Sending<R> {
     id: OutletId,
     way: Way,
+    /// Key groups, by which keys are dealt.
+    groups: u32,
     core: Rc<Core>,
     lanes: Vec<Lane<R>>,
     /// Which of `lanes` leads to this worker's own stage.
@@ -86,6 +88,7 @@ impl<R: 'static> Sending<R> {
         Sending {
             id,
             way,
+            groups: core.link.groups,
             own,
             turn: core.who % queues.len(),
             lanes: queues
@@ -173,7 +176,7 @@ impl<R: 'static> Outlet<R> for Sending<R> {
         match self.way {
             Way::One => self.add(0, row),
             Way::Spread(Spread::ByHash) => {
-                let lane = worker_of(group_of(route, GROUPS), GROUPS, self.lanes.len());
+                let lane = worker_of(group_of(route, self.groups), self.groups, self.lanes.len());
                 self.add(lane, row);
             }
             Way::Spread(Spread::ToWorker) => self.add(route as usize, row),

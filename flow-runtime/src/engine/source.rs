@@ -13,7 +13,8 @@ use crate::engine::link::{Link, ToCoordinator};
 use crate::engine::stage::Outlets;
 use crate::engine::tell::Answered;
 use crate::error::{Error, ErrorKind};
-use crate::io::{PartitionId, Poll, PollContext, Reader, Source};
+use crate::io::{PartitionId, Poll, PollContext, Reader, Source, encode_position};
+use crate::recovery::changes::Changes;
 use crate::stream::Stream;
 use crate::time::{Barrier, Epoch, Timestamp};
 
@@ -27,6 +28,16 @@ pub(crate) struct Polled {
     pub(crate) ended: bool,
 }
 
+/// A partition that has been opened.
+pub(crate) struct Opened<R> {
+    pub(crate) partition: PartitionId,
+    /// Its number among all partitions of the source.
+    pub(crate) number: usize,
+    pub(crate) reader: R,
+    /// The position that the recovery log has.
+    pub(crate) saved: Option<Vec<u8>>,
+}
+
 /// A partition being read.
 struct Open<R> {
     partition: PartitionId,
@@ -36,6 +47,8 @@ struct Open<R> {
     next: Poll,
     woken: Arc<Woken>,
     waker: Waker,
+    /// The position that the recovery log has.
+    saved: Option<Vec<u8>>,
 }
 
 struct Woken {
@@ -84,16 +97,16 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
         id: StepId,
         link: &Arc<Link>,
         worker: usize,
-        readers: Vec<(usize, PartitionId, S::Reader)>,
+        readers: Vec<Opened<S::Reader>>,
         down: D,
     ) -> Self {
         let readers = readers
             .into_iter()
-            .map(|(number, partition, reader)| {
+            .map(|Opened { number, partition, reader, saved }| {
                 let woken =
                     Arc::new(Woken { is: AtomicBool::new(false), link: Arc::clone(link), worker });
                 let waker = Waker::from(Arc::clone(&woken));
-                Open { partition, number, reader, next: Poll::Ready, woken, waker }
+                Open { partition, number, reader, next: Poll::Ready, woken, waker, saved }
             })
             .collect();
         SourceStage {
@@ -112,6 +125,18 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
         self.answered.tell(core, &self.id, signal, |control| self.down.control(control));
     }
 
+    /// Saves how far each partition has been read, if that has changed.
+    fn save_positions(&mut self, changes: &mut Changes) -> Result<(), Error> {
+        for open in &mut self.readers {
+            let position = encode_position(&open.reader.position(), &open.partition)?;
+            if open.saved.as_ref() != Some(&position) {
+                changes.partition(&self.id, &open.partition, &position);
+                open.saved = Some(position);
+            }
+        }
+        Ok(())
+    }
+
     /// Polls one reader.
     fn poll_reader(&mut self, core: &Core, at: usize, limit: usize) -> Result<u64, Error> {
         let open = &mut self.readers[at];
@@ -123,6 +148,16 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
             items += 1;
             down.push(Head::NONE, item);
         })?;
+        if items > 0 && core.link.recovered.as_ref().is_some_and(|recovered| recovered.finished) {
+            return Err(Error::new(
+                ErrorKind::Recovery,
+                format!(
+                    "partition {} has new input, and an earlier run has ended the input for good by `--finish`",
+                    open.partition
+                ),
+            )
+            .help("what was held back has been emitted: begin anew with another output and another recovery log"));
+        }
         if let Poll::Epoch(next) = next {
             if !S::GIVES_EPOCHS {
                 return Err(Error::new(
@@ -159,6 +194,10 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for SourceStage<S, D> {
         let mut outlets = Outlets::default();
         self.down.describe(&mut outlets);
         outlets.0
+    }
+
+    fn restore(&mut self, core: &Core) {
+        self.signal(core, Signal::Restore);
     }
 
     fn open(&mut self, core: &Core, barrier: Barrier, epoch: Epoch) {
@@ -203,7 +242,17 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for SourceStage<S, D> {
             if marker.then == Then::Finish {
                 self.signal(core, Signal::Finish);
             }
-            self.signal(core, Signal::Barrier(marker.barrier));
+            let signal = Signal::Barrier(marker.barrier);
+            let mut changes = core.changes();
+            self.answered.tell_with(core, &self.id, signal, changes.as_mut(), |control| {
+                self.down.control(control);
+            });
+            if let Some(changes) = &mut changes
+                && let Err(error) = self.save_positions(changes)
+            {
+                core.fail(error.at_step(&self.id));
+            }
+            core.gathered(marker.barrier, changes, &self.id);
         });
         self.unflushed = false;
         core.pass(marker.barrier);

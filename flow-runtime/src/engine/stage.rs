@@ -73,7 +73,12 @@ impl<R: 'static, I: Inlet<R>> InletStage<R, I> {
             if marker.then == Then::Finish {
                 self.signal(core, Signal::Finish);
             }
-            self.signal(core, Signal::Barrier(marker.barrier));
+            let signal = Signal::Barrier(marker.barrier);
+            let mut changes = core.changes();
+            self.answered.tell_with(core, &self.id, signal, changes.as_mut(), |control| {
+                self.inlet.control(control);
+            });
+            core.gathered(marker.barrier, changes, &self.id);
         });
         self.unflushed = false;
         self.blocked = 0;
@@ -104,6 +109,10 @@ impl<R: 'static, I: Inlet<R>> Stage for InletStage<R, I> {
         let mut outlets = Outlets::default();
         self.inlet.describe(&mut outlets);
         outlets.0
+    }
+
+    fn restore(&mut self, core: &Core) {
+        self.signal(core, Signal::Restore);
     }
 
     fn open(&mut self, core: &Core, barrier: Barrier, epoch: Epoch) {

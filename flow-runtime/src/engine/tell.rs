@@ -3,6 +3,8 @@
 use crate::control::{Answer, Control, Signal};
 use crate::describe::StepId;
 use crate::engine::core::Core;
+use crate::recovery::changes::Changes;
+use crate::recovery::recovered::Restoring;
 use crate::time::Timestamp;
 
 /// What a stage remembers of its consumers' answers.
@@ -23,8 +25,25 @@ impl Answered {
         signal: Signal,
         control: impl FnOnce(&mut Control<'_>),
     ) {
+        self.tell_with(core, id, signal, None, control);
+    }
+
+    /// Tells them that an epoch has ended, or to take over what is saved; what they changed goes to `changes`.
+    pub(crate) fn tell_with(
+        &mut self,
+        core: &Core,
+        id: &StepId,
+        signal: Signal,
+        changes: Option<&mut Changes>,
+        control: impl FnOnce(&mut Control<'_>),
+    ) {
         let mut answer = Answer::default();
-        control(&mut Control::new(signal, core.now(), &mut answer));
+        let mut message = Control::new(signal, core.now(), &mut answer).saving(changes);
+        let recovered = core.link.recovered.as_ref().filter(|_| signal == Signal::Restore);
+        if let Some(recovered) = recovered {
+            message = message.restoring(Restoring::new(recovered, core.who, core.link.workers));
+        }
+        control(&mut message);
         core.take(&mut answer, id);
         self.uses_time |= answer.uses_time;
         // Asked anew on these, so that what has fired is forgotten.

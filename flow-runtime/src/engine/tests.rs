@@ -14,8 +14,8 @@ use crate::error::{Error, ErrorKind};
 use crate::graph::Graph;
 use crate::host::{Host, Inlet, Outlet, Spread};
 use crate::io::{
-    Delivery, Encoder, Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Sink,
-    SinkWriter, Source,
+    Encoder, Io, PartitionId, Poll, PollContext, Reader, Resume, Sink, SinkWriter, Source,
+    delivery, replay,
 };
 use crate::plan::{FlowPlan, Plan0, Plan1, Plan2};
 use crate::steps::{flat_map, key_by, map, merge, sink, source, stateful_map};
@@ -40,7 +40,7 @@ impl Source for Numbers {
     type Item = u64;
     type Position = u64;
     type Reader = NumbersReader;
-    const REPLAY: Replay = Replay::Replayable;
+    type Replay = replay::Replayable;
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         Ok((0..self.partitions).map(|n| PartitionId::new(n.to_string())).collect())
     }
@@ -99,7 +99,7 @@ impl<K: crate::Key, T: crate::Item> Sink<Keyed<K, T>> for Gather<(K, T)> {
     type Position = ();
     type Encoder = GatherEncoder;
     type Writer = GatherWriter<(K, T)>;
-    const DELIVERY: Delivery = Delivery::AppendOnly;
+    type Delivery = delivery::AppendOnly;
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         Ok(vec![PartitionId::new("only")])
     }
@@ -443,7 +443,7 @@ fn a_worker_that_does_not_come_back_is_left_behind() {
         policy: EpochPolicy::default(),
         finish: true,
         rate: None,
-        hash_seed: 0,
+        recovery: None,
         patience: Duration::from_millis(50),
     };
     let launched = launch(Plan(Arc::new(Mutex::new(Some(release)))), settings, || ());

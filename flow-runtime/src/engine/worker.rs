@@ -30,6 +30,9 @@ pub(crate) fn work<P: FlowPlan>(plan: P, who: usize, link: &Arc<Link>) -> Result
     // A worker that has failed is thrown away whole: nothing half-done is looked at again.
     let result = catch_unwind(AssertUnwindSafe(|| {
         assemble(plan, &core)?;
+        if link.recovered.is_some() {
+            restore(&core)?;
+        }
         link.tell_coordinator(ToCoordinator::Ready);
         Worker::new(Rc::clone(&core)).run()
     }));
@@ -45,6 +48,15 @@ pub(crate) fn work<P: FlowPlan>(plan: P, who: usize, link: &Arc<Link>) -> Result
         Ok(())
     });
     error.map_or(dismantled, Err)
+}
+
+/// Lets every stage take over what is saved.
+fn restore(core: &Core) -> Result<(), Error> {
+    for at in 0..core.len() {
+        core.enter(at, |stage| stage.restore(core));
+        core.stop_if_aborted();
+    }
+    core.take_failure().map_or(Ok(()), Err)
 }
 
 struct Worker {

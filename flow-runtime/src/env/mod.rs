@@ -41,6 +41,12 @@ pub(crate) trait Env: Send + Sync + fmt::Debug {
     }
     /// Processing time. It never goes back.
     fn now(&self) -> Timestamp;
+    /// Lets processing time begin no earlier than this. Called before the participants begin.
+    fn not_before(&self, earliest: Timestamp);
+    /// A random number.
+    fn random(&self) -> u64;
+    /// Who this process is, in words.
+    fn identity(&self) -> String;
     /// How many items a source may emit in its next turn, where the engine would allow `most`.
     fn limit(&self, most: usize) -> usize {
         most

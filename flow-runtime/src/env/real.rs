@@ -3,6 +3,8 @@
 #![allow(clippy::disallowed_types)] // This is the outside world.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,6 +18,8 @@ use crate::time::Timestamp;
 pub(crate) struct Real {
     /// Wall time is read once; from then on the monotonic clock counts, so that time never goes back.
     began: Timestamp,
+    /// By how much the run is ahead of that, because an earlier run on its recovery log was.
+    ahead: AtomicU64,
     clock: Instant,
     places: OnceLock<Vec<Place>>,
 }
@@ -29,7 +33,12 @@ struct Place {
 impl Real {
     pub(crate) fn new() -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Real { began: Timestamp(0).after(wall), clock: Instant::now(), places: OnceLock::new() }
+        Real {
+            began: Timestamp(0).after(wall),
+            ahead: AtomicU64::new(0),
+            clock: Instant::now(),
+            places: OnceLock::new(),
+        }
     }
 }
 
@@ -73,7 +82,22 @@ impl Env for Real {
     }
 
     fn now(&self) -> Timestamp {
-        self.began.after(self.clock.elapsed())
+        let ahead = Duration::from_micros(self.ahead.load(Ordering::Relaxed));
+        self.began.after(ahead).after(self.clock.elapsed())
+    }
+
+    fn not_before(&self, earliest: Timestamp) {
+        let ahead = u64::try_from(earliest.since(self.now()).as_micros()).unwrap_or(u64::MAX);
+        self.ahead.fetch_add(ahead, Ordering::Relaxed);
+    }
+
+    fn random(&self) -> u64 {
+        // The operating system seeds each of these.
+        RandomState::new().hash_one(std::process::id())
+    }
+
+    fn identity(&self) -> String {
+        format!("process {}", std::process::id())
     }
 
     fn io(&self) -> Io {

@@ -203,6 +203,19 @@ impl Env for Virtual {
         self.lock().now
     }
 
+    fn not_before(&self, earliest: Timestamp) {
+        let mut state = self.lock();
+        state.now = state.now.max(earliest);
+    }
+
+    fn random(&self) -> u64 {
+        self.lock().next()
+    }
+
+    fn identity(&self) -> String {
+        "a simulated run".to_owned()
+    }
+
     fn limit(&self, most: usize) -> usize {
         if self.rechunk { 1 + self.lock().next() as usize % most.min(64) } else { most }
     }

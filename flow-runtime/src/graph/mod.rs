@@ -174,6 +174,23 @@ impl Kind {
 }
 
 impl Graph {
+    /// Whether it has a source or a sink, its sub-flows' included.
+    pub const fn has_ends(&self) -> bool {
+        let mut n = 0;
+        while n < self.nodes.len() {
+            let ends = match self.nodes[n].operator.kind {
+                Kind::Source | Kind::Sink => true,
+                Kind::Flow(inner) => inner.has_ends(),
+                _ => false,
+            };
+            if ends {
+                return true;
+            }
+            n += 1;
+        }
+        false
+    }
+
     /// The index in [`Graph::nodes`] of the step with this id.
     pub const fn index_of(&self, id: &str) -> Option<usize> {
         let mut n = 0;

@@ -40,15 +40,15 @@ impl BadRow {
     }
 }
 
-/// What is done about a row that does not fit: [`Strict`] or [`Lenient`].
+/// What is done about a row that does not fit: [`Strict`], [`Lenient`] or [`Skip`].
 pub trait OnBadRow: 'static {
     /// What the source yields where `T` is read.
     type Item<T: 'static>: 'static;
-    /// What is yielded of a row.
+    /// What is yielded of a row; `None` if it is left out.
     ///
     /// # Errors
     /// When the run is to end with it.
-    fn item<T: 'static>(row: Result<T, BadRow>) -> Result<Self::Item<T>, Error>;
+    fn item<T: 'static>(row: Result<T, BadRow>) -> Result<Option<Self::Item<T>>, Error>;
 }
 
 /// The run ends at a row that does not fit.
@@ -59,13 +59,17 @@ pub enum Strict {}
 #[derive(Clone, Copy, Debug)]
 pub enum Lenient {}
 
+/// A row that does not fit is left out. A warning (of the crate `tracing`) tells of it.
+#[derive(Clone, Copy, Debug)]
+pub enum Skip {}
+
 impl OnBadRow for Strict {
     type Item<T: 'static> = T;
     #[inline]
-    fn item<T: 'static>(row: Result<T, BadRow>) -> Result<T, Error> {
-        row.map_err(|bad| {
+    fn item<T: 'static>(row: Result<T, BadRow>) -> Result<Option<T>, Error> {
+        row.map(Some).map_err(|bad| {
             Error::new(ErrorKind::Source, format!("{bad}, so it is no `{}`", short(type_name::<T>())))
-                .help("rows that do not fit come as a stream of their own if the file is read with `.rows()` and `branch`")
+                .help("rows that do not fit come as a stream of their own if the file is read with `.rows()` and `branch`; with `.skip_bad_rows()` they are left out")
                 .caused_by(bad)
         })
     }
@@ -74,8 +78,16 @@ impl OnBadRow for Strict {
 impl OnBadRow for Lenient {
     type Item<T: 'static> = Result<T, BadRow>;
     #[inline]
-    fn item<T: 'static>(row: Result<T, BadRow>) -> Result<Result<T, BadRow>, Error> {
-        Ok(row)
+    fn item<T: 'static>(row: Result<T, BadRow>) -> Result<Option<Result<T, BadRow>>, Error> {
+        Ok(Some(row))
+    }
+}
+
+impl OnBadRow for Skip {
+    type Item<T: 'static> = T;
+    #[inline]
+    fn item<T: 'static>(row: Result<T, BadRow>) -> Result<Option<T>, Error> {
+        Ok(row.inspect_err(|bad| tracing::warn!("left out {bad}")).ok())
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, ErrorKind};
 use crate::io::queue::{Nothing, Queue};
-use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Source};
+use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Resume, Source, replay};
 
 /// A channel into a dataflow: a sender for the application's threads, and a source.
 ///
@@ -162,7 +162,7 @@ impl<T: Send + 'static> Source for ChannelSource<T> {
     type Item = T;
     type Position = ();
     type Reader = ChannelReader<T>;
-    const REPLAY: Replay = Replay::None;
+    type Replay = replay::NotReplayable;
 
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         Ok(vec![PartitionId::new("channel")])

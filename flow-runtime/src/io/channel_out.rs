@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::bounds::Item;
 use crate::error::{Error, ErrorKind};
 use crate::io::queue::{Nothing, Queue};
-use crate::io::{Delivery, Encoder, Io, PartitionId, Resume, Sink, SinkWriter};
+use crate::io::{Encoder, Io, PartitionId, Resume, Sink, SinkWriter, delivery};
 use crate::stream::{Keyed, NoKey, Stream};
 use crate::time::Barrier;
 
@@ -158,7 +158,7 @@ macro_rules! channel_sink {
             type Position = ();
             type Encoder = ChannelEncoder;
             type Writer = ChannelWriter<$item>;
-            const DELIVERY: Delivery = Delivery::AppendOnly;
+            type Delivery = delivery::AppendOnly;
 
             fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
                 Ok(vec![PartitionId::new("channel")])

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
-use crate::io::{Delivery, Encoder, Io, PartitionId, Resume, Sink, SinkWriter};
+use crate::io::{Encoder, Io, PartitionId, Resume, Sink, SinkWriter, delivery};
 use crate::stream::{Keyed, NoKey, Stream};
 use crate::time::Barrier;
 
@@ -116,7 +116,7 @@ macro_rules! direct_sink {
             type Position = ();
             type Encoder = Self;
             type Writer = NoWriter;
-            const DELIVERY: Delivery = Delivery::AppendOnly;
+            type Delivery = delivery::AppendOnly;
 
             fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
                 Ok(vec![PartitionId::new("items")])

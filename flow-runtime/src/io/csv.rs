@@ -8,10 +8,10 @@ use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use crate::error::Error;
-use crate::io::bad_row::{BadRow, Lenient, OnBadRow, Strict};
+use crate::io::bad_row::{BadRow, Lenient, OnBadRow, Skip, Strict};
 use crate::io::input::Input;
 use crate::io::text::{FilePosition, Text};
-use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Source};
+use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Resume, Source, replay};
 
 /// A source of the rows of CSV files, read into a type that implements [`serde::Deserialize`].
 ///
@@ -20,8 +20,8 @@ use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Sour
 /// a file must have the same number of fields. Blank lines are left out.
 ///
 /// The run ends at the first row that does not fit, with an error that names file and line; with [`rows`](Csv::rows) such rows
-/// come as a stream of their own. Which files can be read, and how reading goes on after a stop, is as described at
-/// [`Lines`](crate::io::Lines).
+/// come as a stream of their own, with [`skip_bad_rows`](Csv::skip_bad_rows) they are left out. Which files can be read, and
+/// how reading goes on after a stop, is as described at [`Lines`](crate::io::Lines).
 ///
 /// ```
 /// use flow_runtime::io::Csv;
@@ -82,6 +82,15 @@ impl<T> Csv<T> {
     /// Yields `Result<T, BadRow>`: a row that does not fit does not end the run. The step `branch` takes them apart:
     /// `let Result { ok: payments, err: bad } = branch(rows);`.
     pub fn rows(self) -> Csv<T, Lenient> {
+        self.with_policy()
+    }
+
+    /// Leaves out rows that do not fit; see [`Skip`].
+    pub fn skip_bad_rows(self) -> Csv<T, Skip> {
+        self.with_policy()
+    }
+
+    fn with_policy<P>(self) -> Csv<T, P> {
         let Csv { input, delimiter, header, .. } = self;
         Csv { input, delimiter, header, types: PhantomData }
     }
@@ -112,7 +121,7 @@ impl<T: DeserializeOwned + 'static, P: OnBadRow> Source for Csv<T, P> {
     type Item = P::Item<T>;
     type Position = FilePosition;
     type Reader = CsvReader<T, P>;
-    const REPLAY: Replay = Replay::Replayable;
+    type Replay = replay::Replayable;
 
     fn partitions(&self, io: &Io) -> Result<Vec<PartitionId>, Error> {
         self.input.partitions(io)
@@ -226,7 +235,7 @@ impl<T: DeserializeOwned + 'static, P: OnBadRow> Reader for CsvReader<T, P> {
     ) -> Result<Poll, Error> {
         for _ in 0..cx.limit() {
             match self.next()? {
-                Some(row) => emit(P::item(row)?),
+                Some(row) => P::item(row)?.into_iter().for_each(&mut *emit),
                 None => return Ok(Poll::End),
             }
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::error::Error;
 use crate::io::output::{FileEnd, FileWriter, Target};
 use crate::io::rows::{CsvRows, row_sink};
-use crate::io::{Delivery, Io, PartitionId, Resume};
+use crate::io::{Io, PartitionId, Resume, delivery};
 
 /// A sink that writes one CSV row for each item, into a file or the parts of a folder.
 ///
@@ -80,4 +80,4 @@ impl CsvFile {
     }
 }
 
-row_sink!(CsvFile, CsvRows, Serialize, FileWriter, Delivery::Rewindable);
+row_sink!(CsvFile, CsvRows, Serialize, FileWriter, delivery::Rewindable);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 use crate::error::{Error, ErrorKind};
-use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Source};
+use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Resume, Source, replay};
 use crate::time::Epoch;
 
 /// A source of `(epoch, item)` pairs, in one partition, that decides where the epochs of the whole dataflow end.
@@ -93,7 +93,7 @@ where
     type Item = T;
     type Position = EpochPosition;
     type Reader = EpochReader<I::IntoIter, T>;
-    const REPLAY: Replay = Replay::Replayable;
+    type Replay = replay::Replayable;
     const GIVES_EPOCHS: bool = true;
 
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
@@ -120,7 +120,7 @@ where
     type Item = T;
     type Position = EpochPosition;
     type Reader = EpochReader<I::IntoIter, T>;
-    const REPLAY: Replay = Replay::Replayable;
+    type Replay = replay::Replayable;
     const GIVES_EPOCHS: bool = true;
 
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {

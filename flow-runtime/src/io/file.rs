@@ -59,6 +59,18 @@ pub enum PathKind {
     Other,
 }
 
+/// What came of locking a file.
+#[derive(Debug)]
+pub enum Locked {
+    /// It is locked until this is dropped.
+    Here(Box<dyn Lock>),
+    /// Another process holds the lock, and has written this into the file.
+    Elsewhere(String),
+}
+
+/// A lock that is held until it is dropped.
+pub trait Lock: Send + Sync + fmt::Debug {}
+
 /// A file system.
 pub trait Files: Send + Sync + fmt::Debug {
     /// Opens an existing file for reading.
@@ -71,6 +83,17 @@ pub trait Files: Send + Sync + fmt::Debug {
     /// # Errors
     /// As the operating system says.
     fn create(&self, path: &Path, truncate: bool) -> io::Result<Box<dyn File>>;
+    /// Makes a file that must not be there yet, for writing and reading.
+    ///
+    /// # Errors
+    /// As the operating system says; `AlreadyExists` when it is there.
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>>;
+    /// Locks a file, which is made if need be, against other processes until what is answered is dropped. `holder` is written
+    /// into it, for those that find it locked.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn lock(&self, path: &Path, holder: &str) -> io::Result<Locked>;
     /// What lies at a path.
     ///
     /// # Errors
@@ -164,6 +187,14 @@ impl File for DiskFile {
     }
 }
 
+/// The operating system lets go of the lock when the file is closed, and when the process ends in whatever way.
+#[derive(Debug)]
+struct DiskLock {
+    _file: fs::File,
+}
+
+impl Lock for DiskLock {}
+
 impl Files for Disk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let file = fs::File::open(path)?;
@@ -186,6 +217,28 @@ impl Files for Disk {
             .truncate(truncate)
             .open(path)?;
         Ok(Box::new(DiskFile { file, at: 0 }))
+    }
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let file = fs::File::options().read(true).write(true).create_new(true).open(path)?;
+        Ok(Box::new(DiskFile { file, at: 0 }))
+    }
+    fn lock(&self, path: &Path, holder: &str) -> io::Result<Locked> {
+        let mut file =
+            fs::File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => {
+                file.set_len(0)?;
+                file.write_all(holder.as_bytes())?;
+                Ok(Locked::Here(Box::new(DiskLock { _file: file })))
+            }
+            Err(fs::TryLockError::WouldBlock) => {
+                let mut text = Vec::new();
+                // Who holds it is worth knowing, no more.
+                let _ = file.take(1024).read_to_end(&mut text);
+                Ok(Locked::Elsewhere(String::from_utf8_lossy(&text).trim().to_owned()))
+            }
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
     }
     fn kind(&self, path: &Path) -> io::Result<PathKind> {
         let meta = fs::metadata(path)?;

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use crate::error::Error;
 use crate::io::collect::{NoWriter, direct_sink};
-use crate::io::{Delivery, Encoder, Io, PartitionId, Resume, Sink};
+use crate::io::{Encoder, Io, PartitionId, Resume, Sink, delivery};
 use crate::stream::{Keyed, NoKey, Stream};
 
 /// A sink that calls a function with every item, on the worker that has the item. A keyed stream arrives as `(key, item)`, for

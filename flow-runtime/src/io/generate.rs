@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::ops::{Bound, RangeBounds};
 
 use crate::error::{Error, ErrorKind};
-use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Source};
+use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Resume, Source, replay};
 
 /// A source of items made by a function from random numbers and the item's own number: `0..1000` for a thousand items, `..` for
 /// a stream without end. With several [`partitions`](Generate::partitions) each of them has that many.
@@ -86,7 +86,7 @@ where
     /// The number of the next item.
     type Position = u64;
     type Reader = GenerateReader<T, F>;
-    const REPLAY: Replay = Replay::Replayable;
+    type Replay = replay::Replayable;
 
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         // Of equal length, so that they sort by number.

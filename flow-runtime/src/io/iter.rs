@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::error::{Error, ErrorKind};
-use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Source};
+use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Resume, Source, replay};
 
 /// A source of the items of an iterator, in one partition.
 ///
@@ -48,7 +48,7 @@ where
     /// The number of items that have been read.
     type Position = u64;
     type Reader = IterReader<I::IntoIter>;
-    const REPLAY: Replay = Replay::Replayable;
+    type Replay = replay::Replayable;
 
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         Ok(vec![PartitionId::new("items")])

@@ -6,16 +6,18 @@ use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use crate::error::Error;
-use crate::io::bad_row::{BadRow, Lenient, OnBadRow, Strict};
+use crate::io::bad_row::{BadRow, Lenient, OnBadRow, Skip, Strict};
+use crate::io::epoch_per_line::{EpochPerLine, LineReader};
 use crate::io::input::Input;
 use crate::io::text::{FilePosition, Text};
-use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Source};
+use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Resume, Source, replay};
 
 /// A source of the values of files with one JSON value a line, read into a type that implements [`serde::Deserialize`].
 ///
 /// The run ends at the first line that does not fit, with an error that names file and line; with [`rows`](JsonLines::rows) such
-/// lines come as a stream of their own. Blank lines are left out. Which files can be read, and how reading goes on after a
-/// stop, is as described at [`Lines`](crate::io::Lines).
+/// lines come as a stream of their own, with [`skip_bad_rows`](JsonLines::skip_bad_rows) they are left out. Blank lines are
+/// left out, too. Which files can be read, and how reading goes on after a stop, is as described at
+/// [`Lines`](crate::io::Lines).
 ///
 /// ```
 /// use flow_runtime::io::JsonLines;
@@ -70,6 +72,11 @@ impl<T> JsonLines<T> {
     pub fn rows(self) -> JsonLines<T, Lenient> {
         JsonLines { input: self.input, types: PhantomData }
     }
+
+    /// Leaves out lines that do not fit; see [`Skip`].
+    pub fn skip_bad_rows(self) -> JsonLines<T, Skip> {
+        JsonLines { input: self.input, types: PhantomData }
+    }
 }
 
 impl<T, P> JsonLines<T, P> {
@@ -79,13 +86,42 @@ impl<T, P> JsonLines<T, P> {
         self.input.record_max = bytes;
         self
     }
+
+    /// Makes each line of one file an epoch of its own, and yields the values with it; see [`EpochPerLine`].
+    ///
+    /// ```
+    /// use flow_runtime::io::{JsonLines, collect};
+    /// use flow_runtime::prelude::*;
+    /// use flow_runtime::time::Epoch;
+    ///
+    /// #[dataflow]
+    /// fn doubled<S: Source<Item = (Epoch, u64)>>(numbers: S, out: Collect<(Epoch, u64)>) {
+    ///     let all = source(numbers);
+    ///     let twice = map(all, |(line, n)| (line, 2 * n));
+    ///     sink(twice, out);
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("numbers.jsonl");
+    /// std::fs::write(&path, "7\n\nseven\n8\n")?; // The second line is blank, the third one is no number.
+    /// let (out, collected) = collect();
+    /// let numbers = JsonLines::of(path).skip_bad_rows().epoch_per_line();
+    /// doubled(numbers, out).spawn()?.wait()?;
+    /// assert_eq!(collected.take(), [(Epoch(0), 14), (Epoch(3), 16)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn epoch_per_line(self) -> EpochPerLine<Self> {
+        EpochPerLine::new(self)
+    }
 }
 
 impl<T: DeserializeOwned + 'static, P: OnBadRow> Source for JsonLines<T, P> {
     type Item = P::Item<T>;
     type Position = FilePosition;
     type Reader = JsonLinesReader<T, P>;
-    const REPLAY: Replay = Replay::Replayable;
+    type Replay = replay::Replayable;
 
     fn partitions(&self, io: &Io) -> Result<Vec<PartitionId>, Error> {
         self.input.partitions(io)
@@ -124,6 +160,31 @@ impl<T, P> JsonLinesReader<T, P> {
     }
 }
 
+impl<T: DeserializeOwned + 'static, P: OnBadRow> JsonLinesReader<T, P> {
+    /// Reads a line: what comes of it, if anything, or `None` at the end. One that ends the run is not taken.
+    #[inline]
+    fn next(&mut self) -> Result<Option<Option<P::Item<T>>>, Error> {
+        let Some((line, bytes)) = self.text.next_line()? else { return Ok(None) };
+        if line.trim_ascii().is_empty() {
+            return Ok(Some(None));
+        }
+        let row = serde_json::from_slice(line).map_err(|error| self.bad(&error, bytes));
+        P::item(row).map(Some).inspect_err(|_| self.text.take_back(bytes, 1))
+    }
+}
+
+impl<T: DeserializeOwned + 'static, P: OnBadRow> LineReader for JsonLinesReader<T, P> {
+    fn lines(&self) -> u64 {
+        self.text.line()
+    }
+    fn has_line(&mut self) -> Result<bool, Error> {
+        self.text.has_more()
+    }
+    fn read_line(&mut self) -> Result<Option<P::Item<T>>, Error> {
+        Ok(self.next()?.flatten())
+    }
+}
+
 impl<T: DeserializeOwned + 'static, P: OnBadRow> Reader for JsonLinesReader<T, P> {
     type Item = P::Item<T>;
     type Position = FilePosition;
@@ -134,12 +195,11 @@ impl<T: DeserializeOwned + 'static, P: OnBadRow> Reader for JsonLinesReader<T, P
         emit: &mut impl FnMut(P::Item<T>),
     ) -> Result<Poll, Error> {
         for _ in 0..cx.limit() {
-            let Some((line, bytes)) = self.text.next_line()? else { return Ok(Poll::End) };
-            if line.trim_ascii().is_empty() {
-                continue;
+            match self.next()? {
+                Some(Some(item)) => emit(item),
+                Some(None) => {}
+                None => return Ok(Poll::End),
             }
-            let row = serde_json::from_slice(line).map_err(|error| self.bad(&error, bytes));
-            emit(P::item(row)?);
         }
         Ok(Poll::Ready)
     }
@@ -186,6 +246,8 @@ mod tests {
         assert_eq!((&rows[0], &rows[2]), (&Ok(1), &Ok(3)));
         let bad = rows[1].as_ref().expect_err("does not fit");
         assert_eq!((&*bad.file, bad.line, &*bad.text), ("a.jsonl", 3, "x2"));
+        let good = drain(&JsonLines::<i32>::of("a.jsonl").skip_bad_rows(), &disk.io());
+        assert_eq!(good, Ok(vec![1, 3]));
     }
 
     #[test]

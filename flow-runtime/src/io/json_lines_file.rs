@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::error::Error;
 use crate::io::output::{FileEnd, FileWriter, Target};
 use crate::io::rows::{JsonRows, row_sink};
-use crate::io::{Delivery, Io, PartitionId, Resume};
+use crate::io::{Io, PartitionId, Resume, delivery};
 
 /// A sink that writes each item as one line of JSON, into a file or the parts of a folder.
 ///
@@ -64,4 +64,4 @@ impl JsonLinesFile {
     }
 }
 
-row_sink!(JsonLinesFile, JsonRows, Serialize, FileWriter, Delivery::Rewindable);
+row_sink!(JsonLinesFile, JsonRows, Serialize, FileWriter, delivery::Rewindable);

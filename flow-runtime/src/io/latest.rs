@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::bounds::{Item, Key};
 use crate::error::Error;
-use crate::io::{Delivery, Encoder, Io, PartitionId, Resume, Sink, SinkWriter};
+use crate::io::{Encoder, Io, PartitionId, Resume, Sink, SinkWriter, delivery};
 use crate::stream::Keyed;
 use crate::time::Barrier;
 
@@ -98,7 +98,7 @@ impl<K: Key, T: Item> Sink<Keyed<K, T>> for Latest<K, T> {
     type Position = ();
     type Encoder = LatestEncoder<K, T>;
     type Writer = LatestWriter<K, T>;
-    const DELIVERY: Delivery = Delivery::Upsert;
+    type Delivery = delivery::Upsert;
 
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         Ok(vec![PartitionId::new("latest")])

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use crate::error::{Error, ErrorKind};
+use crate::io::epoch_per_line::{EpochPerLine, LineReader};
 use crate::io::input::Input;
 use crate::io::text::{FilePosition, Text};
-use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Source};
+use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Resume, Source, replay};
 
 /// A source of the lines of text files, as `String`s without their line ends.
 ///
@@ -76,13 +77,25 @@ impl Lines {
         self.input.record_max = bytes;
         self
     }
+
+    /// Makes each line of one file an epoch of its own, and yields the lines with it; see [`EpochPerLine`].
+    ///
+    /// ```
+    /// use flow_runtime::io::Lines;
+    ///
+    /// let commands = Lines::of("commands.txt").epoch_per_line();
+    /// # let _ = commands;
+    /// ```
+    pub fn epoch_per_line(self) -> EpochPerLine<Self> {
+        EpochPerLine::new(self)
+    }
 }
 
 impl Source for Lines {
     type Item = String;
     type Position = FilePosition;
     type Reader = LinesReader;
-    const REPLAY: Replay = Replay::Replayable;
+    type Replay = replay::Replayable;
 
     fn partitions(&self, io: &Io) -> Result<Vec<PartitionId>, Error> {
         self.input.partitions(io)
@@ -106,28 +119,47 @@ pub struct LinesReader {
     utf8: Utf8,
 }
 
+impl LinesReader {
+    /// Reads a line: what comes of it, if anything, or `None` at the end. One that ends the run is not taken.
+    #[inline]
+    fn next(&mut self) -> Result<Option<Option<String>>, Error> {
+        let Some((line, length)) = self.text.next_line()? else { return Ok(None) };
+        decode(line, self.utf8).map(Some).map_err(|valid| {
+            let number = self.text.line();
+            self.text.take_back(length, 1);
+            let byte = self.text.offset() + valid as u64;
+            let path = self.text.path().display();
+            Error::new(
+                ErrorKind::Source,
+                format!("line {number} of `{path}` is not UTF-8, at byte {byte} of the file"),
+            )
+            .help(HELP)
+        })
+    }
+}
+
+impl LineReader for LinesReader {
+    fn lines(&self) -> u64 {
+        self.text.line()
+    }
+    fn has_line(&mut self) -> Result<bool, Error> {
+        self.text.has_more()
+    }
+    fn read_line(&mut self) -> Result<Option<String>, Error> {
+        Ok(self.next()?.flatten())
+    }
+}
+
 impl Reader for LinesReader {
     type Item = String;
     type Position = FilePosition;
 
     fn poll(&mut self, cx: &PollContext<'_>, emit: &mut impl FnMut(String)) -> Result<Poll, Error> {
         for _ in 0..cx.limit() {
-            let Some((line, length)) = self.text.next_line()? else { return Ok(Poll::End) };
-            match decode(line, self.utf8) {
-                Ok(Some(line)) => emit(line),
-                Ok(None) => {}
-                Err(valid) => {
-                    let byte = self.text.offset() - length as u64 + valid as u64;
-                    return Err(Error::new(
-                        ErrorKind::Source,
-                        format!(
-                            "line {} of `{}` is not UTF-8, at byte {byte} of the file",
-                            self.text.line(),
-                            self.text.path().display()
-                        ),
-                    )
-                    .help(HELP));
-                }
+            match self.next()? {
+                Some(Some(line)) => emit(line),
+                Some(None) => {}
+                None => return Ok(Poll::End),
             }
         }
         Ok(Poll::Ready)

@@ -33,7 +33,9 @@ mod channel_out;
 mod collect;
 mod csv;
 mod csv_file;
+pub mod delivery;
 mod epoch_files;
+mod epoch_per_line;
 mod epochs;
 pub mod file;
 mod for_each;
@@ -47,6 +49,7 @@ mod lines;
 mod outbox;
 mod output;
 mod queue;
+pub mod replay;
 mod rows;
 mod sink;
 mod source;
@@ -58,7 +61,7 @@ mod text;
 mod text_file;
 mod transactional;
 
-pub use bad_row::{BadRow, Lenient, OnBadRow, Strict};
+pub use bad_row::{BadRow, Lenient, OnBadRow, Skip, Strict};
 pub use channel::{ChannelReader, ChannelSource, SendError, Sender, TrySendError, channel};
 pub use channel_out::{
     ChannelEncoder, ChannelSink, ChannelWriter, ReceiveError, Receiver, channel_out,
@@ -66,7 +69,9 @@ pub use channel_out::{
 pub use collect::{Collect, Collected, NoWriter, collect};
 pub use csv::{Csv, CsvReader};
 pub use csv_file::CsvFile;
+pub use delivery::{Deterministic, deterministic};
 pub use epoch_files::{EpochFileCommitter, EpochFileWriter, EpochFiles};
+pub use epoch_per_line::{EpochPerLine, EpochPerLineReader, LineReader};
 pub use epochs::{EpochPosition, EpochReader, EpochsFrom, EpochsWith, epochs_from, epochs_with};
 pub use for_each::{ForEach, ForEachKeyed, for_each, for_each_keyed};
 pub use generate::{Generate, GenerateReader, Random, generate};
@@ -97,7 +102,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::describe::StepId;
+use crate::error::{Error, ErrorKind};
 use crate::io::file::Files;
+use crate::recovery::fence::Fence;
+use crate::recovery::recovered::Recovered;
 
 /// The stable name of a partition of a source or sink: a file's path below the root, a topic's partition.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -127,6 +136,41 @@ impl fmt::Debug for PartitionId {
     }
 }
 
+/// Encodes a position of a source or sink for the recovery log.
+pub(crate) fn encode_position<P: Serialize>(
+    position: &P,
+    partition: &PartitionId,
+) -> Result<Vec<u8>, Error> {
+    postcard::to_allocvec(position).map_err(|error| {
+        Error::new(
+            ErrorKind::Encoding,
+            format!("the position of partition {partition} cannot be saved: {error}"),
+        )
+        .caused_by(error)
+    })
+}
+
+/// Where to begin with a partition, from what the recovery log has of it.
+pub(crate) fn resume_at<P: serde::de::DeserializeOwned>(
+    recovered: Option<&Recovered>,
+    id: &StepId,
+    partition: &PartitionId,
+) -> Result<(Resume<P>, Option<Vec<u8>>), Error> {
+    let saved = recovered.and_then(|recovered| {
+        let bytes = recovered.positions(id)?.get(partition)?;
+        Some((recovered.epoch, bytes))
+    });
+    let Some((epoch, bytes)) = saved else { return Ok((Resume::Fresh, None)) };
+    match postcard::take_from_bytes(bytes) {
+        Ok((position, [])) => Ok((Resume::At { epoch, position }, Some(bytes.clone()))),
+        _ => Err(Error::new(
+            ErrorKind::Recovery,
+            format!("the saved position of partition {partition} cannot be decoded"),
+        )
+        .help("its type has changed in a way that its schema does not show: change it back")),
+    }
+}
+
 /// What a source or sink may use of the outside world. Built-in ones use nothing else, so that a simulated disk
 /// covers them.
 #[derive(Clone, Debug)]
@@ -134,6 +178,7 @@ pub struct Io {
     files: Arc<dyn Files>,
     /// What sources and sinks have said of files, while they are asked for their partitions.
     told: Arc<Mutex<Vec<Told>>>,
+    fence: Option<Fence>,
 }
 
 /// That a file is read or written.
@@ -146,12 +191,23 @@ pub(crate) struct Told {
 impl Io {
     /// The outside world with these files.
     pub fn new(files: Arc<dyn Files>) -> Self {
-        Io { files, told: Arc::default() }
+        Io { files, told: Arc::default(), fence: None }
     }
 
     /// The machine's own files.
     pub fn real() -> Self {
         Io::new(Arc::new(file::Disk))
+    }
+
+    /// The same, of a run that may lose its recovery log to a later one.
+    pub(crate) fn fenced(mut self, fence: Option<Fence>) -> Self {
+        self.fence = fence;
+        self
+    }
+
+    /// Looks, before anything outside is changed, whether this run still owns its recovery log.
+    pub(crate) fn check_fence(&self) -> Result<(), Error> {
+        self.fence.as_ref().map_or(Ok(()), Fence::check)
     }
 
     /// The files.

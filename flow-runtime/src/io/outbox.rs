@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::bounds::Item;
 use crate::error::{Error, ErrorKind};
 use crate::io::sink::no_log;
-use crate::io::{Apply, Delivery, Encoder, Io, PartitionId, Resume, Sink, SinkWriter};
+use crate::io::{Apply, Encoder, Io, PartitionId, Resume, Sink, SinkWriter, delivery};
 use crate::stream::{Keyed, NoKey, Stream};
 use crate::time::{Barrier, Epoch};
 
@@ -182,7 +182,7 @@ macro_rules! outbox_sink {
             type Position = OutboxPosition;
             type Encoder = StoredRowsEncoder;
             type Writer = OutboxWriter;
-            const DELIVERY: Delivery = Delivery::Outbox;
+            type Delivery = delivery::Outbox;
 
             fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
                 self.target.partitions()

@@ -209,7 +209,7 @@ fn unencodable(what: &str, error: impl std::error::Error + Send + Sync + 'static
 ///
 /// `$sink` has the functions `list`, `rows` and `open_partition`.
 macro_rules! row_sink {
-    ($sink:ty, $rows:ty, $bound:path, $writer:ty, $delivery:expr) => {
+    ($sink:ty, $rows:ty, $bound:path, $writer:ty, $delivery:ty) => {
         impl<T: $bound + 'static> crate::io::Sink<crate::stream::Stream<T>> for $sink {
             crate::io::rows::row_sink!(@body $rows, $writer, $delivery);
         }
@@ -219,12 +219,12 @@ macro_rules! row_sink {
             crate::io::rows::row_sink!(@body $rows, $writer, $delivery);
         }
     };
-    (@body $rows:ty, $writer:ty, $delivery:expr) => {
+    (@body $rows:ty, $writer:ty, $delivery:ty) => {
         type Block = crate::io::Rows;
         type Position = <$writer as crate::io::SinkWriter>::Position;
         type Encoder = $rows;
         type Writer = $writer;
-        const DELIVERY: crate::io::Delivery = $delivery;
+        type Delivery = $delivery;
 
         fn partitions(
             &self,

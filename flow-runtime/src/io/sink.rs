@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::bounds::Item;
 use crate::error::{Error, ErrorKind};
+use crate::io::delivery::DeliveryKind;
 use crate::io::{Io, PartitionId, Resume};
 use crate::stream::Token;
 use crate::time::{Barrier, Epoch};
@@ -33,8 +34,8 @@ pub trait Sink<S: Token>: Clone + Send + 'static {
     /// Writes one partition.
     type Writer: SinkWriter<Block = Self::Block, Position = Self::Position>;
 
-    /// What the sink promises about items that are sent again after a crash.
-    const DELIVERY: Delivery;
+    /// What the sink promises about items that are sent again after a crash: one of the types of [`delivery`](crate::io::delivery).
+    type Delivery: DeliveryKind;
 
     /// The partitions; their number is fixed for the life of a recovery log. Called once per run.
     ///
@@ -194,7 +195,8 @@ pub(crate) fn no_log(what: &str) -> Error {
     .help("run with a recovery log: `--recovery DIR`, or `.recovery(dir)`")
 }
 
-/// What a sink promises about items that are sent again after a crash. Which built-in sink is what: [`io`](crate::io#what-sinks-promise).
+/// What a sink promises about items that are sent again after a crash, as a value. A sink states it as a type:
+/// [`delivery`](crate::io::delivery) says more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// Truncated to the position of the resume epoch: exactly once.

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use std::task::Waker;
 
 use crate::error::Error;
+use crate::io::replay::ReplayKind;
 use crate::io::{Io, PartitionId};
 use crate::time::{Epoch, Timestamp};
 
@@ -25,8 +26,8 @@ pub trait Source: Clone + Send + 'static {
     /// What reads one partition.
     type Reader: Reader<Item = Self::Item, Position = Self::Position>;
 
-    /// Whether input can be read again after a crash.
-    const REPLAY: Replay;
+    /// Whether input can be read again after a crash: one of the types of [`replay`](crate::io::replay).
+    type Replay: ReplayKind;
     /// Whether the source itself says which epoch an item belongs to. There may be one such source in a dataflow;
     /// the others follow it.
     const GIVES_EPOCHS: bool = false;
@@ -63,7 +64,7 @@ pub enum Resume<P> {
     },
 }
 
-/// Whether a source can read its input again.
+/// Whether a source can read its input again, as a value. A source states it as a type, of [`replay`](crate::io::replay).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replay {
     /// From any position that it has given.

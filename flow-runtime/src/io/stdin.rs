@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::io::channel::ChannelReader;
 use crate::io::lines::{HELP, Lines, Utf8, decode};
 use crate::io::queue::Queue;
-use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Source};
+use crate::io::{Io, PartitionId, Poll, PollContext, Reader, Resume, Source, replay};
 
 /// Batches of lines that may wait.
 const BATCHES_MAX: usize = 16;
@@ -126,7 +126,7 @@ impl Source for StdinLines {
     type Item = String;
     type Position = ();
     type Reader = StdinReader;
-    const REPLAY: Replay = Replay::None;
+    type Replay = replay::NotReplayable;
 
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         Ok(vec![PartitionId::new("stdin")])

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use crate::error::{Error, ErrorKind};
 use crate::io::rows::{CsvRows, JsonRows, TextRows, row_sink};
-use crate::io::{Delivery, Io, PartitionId, Resume, Rows, SinkWriter};
+use crate::io::{Io, PartitionId, Resume, Rows, SinkWriter, delivery};
 use crate::time::Barrier;
 
 /// Sinks that write to standard output, one line for each item.
@@ -66,7 +66,7 @@ macro_rules! stdout {
             }
         }
 
-        row_sink!($sink, $rows, $bound, StdoutWriter, Delivery::AppendOnly);
+        row_sink!($sink, $rows, $bound, StdoutWriter, delivery::AppendOnly);
     };
 }
 

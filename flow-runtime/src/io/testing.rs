@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Wake, Waker};
 
-use crate::io::file::{File, Files, PathKind};
+use crate::io::file::{File, Files, Lock, Locked, PathKind};
 use crate::io::{Io, Poll, PollContext, Reader, Resume, Source};
 use crate::time::{Epoch, Timestamp};
 
@@ -118,6 +118,7 @@ struct Tree {
     read_max: Option<usize>,
     /// Files that could not be synced, and how often the others were.
     bad_sync: bool,
+    locked: Vec<(PathBuf, String)>,
     synced: Vec<PathBuf>,
 }
 
@@ -253,6 +254,20 @@ impl File for MemoryFile {
     }
 }
 
+#[derive(Debug)]
+struct MemoryLock {
+    disk: Memory,
+    path: PathBuf,
+}
+
+impl Lock for MemoryLock {}
+
+impl Drop for MemoryLock {
+    fn drop(&mut self) {
+        lock(&self.disk.0).locked.retain(|(path, _)| *path != self.path);
+    }
+}
+
 impl Files for Memory {
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let path = plain(path);
@@ -283,6 +298,22 @@ impl Files for Memory {
         }
         drop(tree);
         Ok(Box::new(MemoryFile { disk: self.clone(), path }))
+    }
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        match self.kind(path) {
+            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            Err(_) => self.create(path, false),
+        }
+    }
+    fn lock(&self, path: &Path, holder: &str) -> io::Result<Locked> {
+        drop(self.create(path, false)?);
+        let path = plain(path);
+        let mut tree = lock(&self.0);
+        if let Some((_, holder)) = tree.locked.iter().find(|(locked, _)| *locked == path) {
+            return Ok(Locked::Elsewhere(holder.clone()));
+        }
+        tree.locked.push((path.clone(), holder.to_owned()));
+        Ok(Locked::Here(Box::new(MemoryLock { disk: self.clone(), path })))
     }
     fn kind(&self, path: &Path) -> io::Result<PathKind> {
         let path = plain(path);

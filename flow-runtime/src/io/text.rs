@@ -194,6 +194,24 @@ impl Text {
         self.line += lines;
     }
 
+    /// Takes back what was consumed last. Nothing may have been read since.
+    pub(crate) fn take_back(&mut self, bytes: usize, lines: u64) {
+        self.start -= bytes;
+        self.offset -= bytes as u64;
+        self.line -= lines;
+    }
+
+    /// Whether there is anything that has not been consumed. Reads on to see that.
+    #[inline]
+    pub(crate) fn has_more(&mut self) -> Result<bool, Error> {
+        while self.start == self.end {
+            if !self.fill()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Consumes bytes that are blank lines.
     pub(crate) fn skip_blank(&mut self, bytes: usize) {
         let lines = memchr::memchr_iter(b'\n', &self.unread()[..bytes]).count();

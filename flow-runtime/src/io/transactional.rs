@@ -20,7 +20,7 @@ use std::task::Waker;
 use crate::bounds::Item;
 use crate::error::{Error, ErrorKind};
 use crate::io::sink::no_log;
-use crate::io::{Apply, Delivery, Durable, Encoder, Io, PartitionId, Resume, Sink, SinkWriter};
+use crate::io::{Apply, Durable, Encoder, Io, PartitionId, Resume, Sink, SinkWriter, delivery};
 use crate::stream::Token;
 use crate::time::{Barrier, Epoch};
 
@@ -207,7 +207,7 @@ impl<S: Token, T: Transactional<S>> Sink<S> for TransactionalSink<T> {
     type Position = TransactionalPosition;
     type Encoder = T::Encoder;
     type Writer = TransactionalWriter<T::Writer>;
-    const DELIVERY: Delivery = Delivery::Transactional;
+    type Delivery = delivery::Transactional;
 
     fn partitions(&self, io: &Io) -> Result<Vec<PartitionId>, Error> {
         self.target.partitions(io)

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{EpochPolicy, Settings, launch};
+use crate::engine::{EpochPolicy, Settings, launch, plan_start};
 use crate::env::{Env, Real, Virtual};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::graph::Graph;
 use crate::plan::FlowPlan;
+use crate::recovery::RecoveryLog;
 use crate::run::handle::Running;
 use crate::run::options::RunOptions;
 use crate::run::program;
@@ -56,6 +57,20 @@ impl<P: FlowPlan> Dataflow<P> {
         self
     }
 
+    /// Makes the dataflow recoverable: what it keeps is saved in this log at the end of every epoch, and a run begins where the
+    /// last one on the same log was. A path is enough: `.recovery("state")`.
+    pub fn recovery(mut self, log: impl Into<RecoveryLog>) -> Self {
+        self.options.log = Some(log.into());
+        self
+    }
+
+    /// Ends the input for good when it ends: what steps hold back is emitted, and the recovery log takes no more input. Without
+    /// this a run with a recovery log keeps it, since input may be appended.
+    pub fn finish(mut self) -> Self {
+        self.options.finish = true;
+        self
+    }
+
     /// Bounds the items per second that all sources emit together.
     pub fn rate(mut self, items_per_second: f64) -> Self {
         self.options.rate = Some(items_per_second);
@@ -98,20 +113,33 @@ impl<P: FlowPlan> Dataflow<P> {
         self.spawn_on(schedule)?.wait().map(drop)
     }
 
+    /// What a start would make of the recovery log, in words.
+    pub(crate) fn plan_of_start(self) -> Result<String, Error> {
+        let Some(log) = self.options.recovery_log() else {
+            return Err(Error::new(
+                ErrorKind::Configuration,
+                "there is no recovery log whose use could be planned",
+            )
+            .help("give one: `--recovery DIR`"));
+        };
+        plan_start(self.plan, &log, self.options.worker_count()?)
+    }
+
     pub(crate) fn options(&self) -> &RunOptions {
         &self.options
     }
 
     fn spawn_on(self, env: Arc<dyn Env>) -> Result<Running, Error> {
         let Dataflow { plan, options } = self;
+        let recovery = options.recovery_log();
         let settings = Settings {
             env,
             workers: options.worker_count()?,
             policy: options.epoch.unwrap_or_default(),
-            // Nothing is saved, so nothing could go on later: the end of the input is the end.
-            finish: true,
+            // Where nothing is saved nothing could go on later: the end of the input is the end.
+            finish: options.finish || recovery.is_none(),
             rate: options.rate()?,
-            hash_seed: 0,
+            recovery,
             patience: Duration::from_secs(30),
         };
         tracing::info!(dataflow = P::GRAPH.name, workers = settings.workers, "starting");

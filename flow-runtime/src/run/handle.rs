@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::engine::Launched;
 use crate::engine::link::{Link, ToCoordinator};
 use crate::error::{Error, ErrorKind};
+use crate::recovery::RecoveryReport;
 use crate::time::Epoch;
 
 /// A dataflow that runs on threads of its own. Dropping the handle lets it run on.
@@ -49,6 +50,8 @@ pub struct Summary {
     pub items_out: u64,
     /// The first epoch that is not committed.
     pub resume_epoch: Epoch,
+    /// Epochs that this run has committed.
+    pub epochs: u64,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -81,6 +84,11 @@ impl Running {
     /// Sees what has happened, independently of the handle.
     pub(crate) fn watch(&self) -> Watch {
         Watch { link: Arc::clone(&self.link), began: self.began }
+    }
+
+    /// What the start found in the recovery log. `None` until all workers have loaded their state, and in a run without a log.
+    pub fn recovered(&self) -> Option<RecoveryReport> {
+        self.watch().recovered()
     }
 
     /// Whether the run is over.
@@ -144,12 +152,17 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    pub(crate) fn recovered(&self) -> Option<RecoveryReport> {
+        self.link.report.get().cloned()
+    }
+
     pub(crate) fn progress(&self) -> Summary {
         let counters = &self.link.counters;
         Summary {
             items_in: counters.items_in.load(Ordering::Relaxed),
             items_out: counters.items_out.load(Ordering::Relaxed),
             resume_epoch: Epoch(counters.committed.load(Ordering::Relaxed)),
+            epochs: counters.epochs.load(Ordering::Relaxed),
             elapsed: self.began.elapsed(),
         }
     }

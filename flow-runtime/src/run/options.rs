@@ -1,12 +1,15 @@
 //! One set of flags for every dataflow.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
 
 use crate::engine::EpochPolicy;
 use crate::error::{Error, ErrorKind};
+use crate::recovery::RecoveryLog;
+use crate::time::Epoch;
 
 /// How to run. A program flattens it into its own arguments; every flag can also be given as a variable.
 ///
@@ -35,6 +38,43 @@ pub struct RunOptions {
     /// When an epoch ends: after a time, as in 500ms or 2s, or after about so many items, as in 1000items [default: 1s]
     #[arg(long, env = "FLOW_EPOCH", value_name = "WHEN", value_parser = epoch)]
     pub epoch: Option<EpochPolicy>,
+
+    /// Save state in this folder and go on where the last run was
+    #[arg(long, env = "FLOW_RECOVERY", value_name = "DIR")]
+    pub recovery: Option<PathBuf>,
+
+    /// Key groups of a new recovery log, a power of two: the most workers that can ever share it [default: 256]
+    #[arg(long, env = "FLOW_KEY_GROUPS", value_name = "N", requires = "recovery")]
+    pub key_groups: Option<u32>,
+
+    /// Let a step go on with the saved state of another one that it was renamed from
+    #[arg(long, env = "FLOW_RENAME_STATE", value_name = "OLD=NEW", value_parser = rename, value_delimiter = ',')]
+    pub rename_state: Vec<(String, String)>,
+
+    /// Drop the saved state of a step that is gone or keeps something else now; with @EPOCH, that of any step if the run
+    /// begins at that epoch
+    #[arg(long, env = "FLOW_DROP_STATE", value_name = "STEP[@EPOCH]", value_parser = drop_state, value_delimiter = ',')]
+    pub drop_state: Vec<(String, Option<u64>)>,
+
+    /// Accept that sources which cannot replay lose input in a crash
+    #[arg(long, env = "FLOW_ACCEPT_LOSS")]
+    pub accept_loss: bool,
+
+    /// Fail when the disk is full, instead of waiting for room
+    #[arg(long, env = "FLOW_FAIL_WHEN_FULL")]
+    pub fail_when_full: bool,
+
+    /// The end of the input is the end for good: emit what is held back. Appended input is refused later
+    #[arg(long, env = "FLOW_FINISH")]
+    pub finish: bool,
+
+    /// Show what a start would keep, begin anew and drop of the saved state, and exit
+    #[arg(long, env = "FLOW_PLAN")]
+    pub plan: bool,
+
+    /// The log, where it is given by code.
+    #[arg(skip)]
+    pub(crate) log: Option<RecoveryLog>,
 
     /// The most items per second that the sources may emit together
     #[arg(long, env = "FLOW_RATE", value_name = "N", value_parser = rate)]
@@ -99,6 +139,19 @@ impl RunOptions {
         }
     }
 
+    /// The recovery log: what code gave, or else what the flags say.
+    pub(crate) fn recovery_log(&self) -> Option<RecoveryLog> {
+        let given = self.log.clone();
+        let mut log = given.or_else(|| self.recovery.as_deref().map(RecoveryLog::at))?;
+        log.groups = self.key_groups.or(log.groups);
+        log.allowed.renames.extend(self.rename_state.iter().cloned());
+        let drops = self.drop_state.iter().cloned();
+        log.allowed.drops.extend(drops.map(|(step, at)| (step, at.map(Epoch))));
+        log.accepts_loss |= self.accept_loss;
+        log.waits_for_room &= !self.fail_when_full;
+        Some(log)
+    }
+
     /// The items per second.
     pub(crate) fn rate(&self) -> Result<Option<f64>, Error> {
         match self.rate {
@@ -139,6 +192,27 @@ fn epoch(text: &str) -> Result<EpochPolicy, BadValue> {
         "m" | "min" => time(60_000).map(EpochPolicy::every),
         "item" | "items" => Ok(EpochPolicy::items(number)),
         _ => Err(EXPECTED),
+    }
+}
+
+fn rename(text: &str) -> Result<(String, String), BadValue> {
+    match text.split_once('=') {
+        Some((old, new)) if !old.is_empty() && !new.is_empty() => {
+            Ok((old.to_owned(), new.to_owned()))
+        }
+        _ => Err(BadValue("expected the old and the new id of a step, as in totals=counts")),
+    }
+}
+
+fn drop_state(text: &str) -> Result<(String, Option<u64>), BadValue> {
+    const EXPECTED: BadValue = BadValue("expected the id of a step, as in counts, or counts@12");
+    match text.split_once('@') {
+        None if text.is_empty() => Err(EXPECTED),
+        None => Ok((text.to_owned(), None)),
+        Some((step, epoch)) => {
+            let epoch = epoch.parse().map_err(|_| EXPECTED)?;
+            if step.is_empty() { Err(EXPECTED) } else { Ok((step.to_owned(), Some(epoch))) }
+        }
     }
 }
 

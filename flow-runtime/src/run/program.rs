@@ -20,11 +20,15 @@ pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
     if let Some(format) = dataflow.options().graph {
         return print_graph(&dataflow, format);
     }
+    if dataflow.options().plan {
+        return print(&dataflow.plan_of_start()?);
+    }
     let name = dataflow.graph().name;
     let show = dataflow.options().progress;
     let signals = Signals::expect();
     let running = dataflow.spawn()?;
     signals.lead_to(running.stopper());
+    let watched = running.watch();
     let outcome =
         if show == Progress::Always || show == Progress::Auto && io::stderr().is_terminal() {
             wait_with_progress(running)
@@ -34,6 +38,9 @@ pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
     match outcome {
         Ok(summary) => {
             if show != Progress::Never {
+                if let Some(report) = watched.recovered() {
+                    let _ = writeln!(io::stderr(), "{name}: {report}");
+                }
                 // Nobody may be there to read it.
                 let _ = writeln!(io::stderr(), "{}", line(name, &summary));
             }
@@ -53,6 +60,10 @@ fn print_graph<P: FlowPlan>(dataflow: &Dataflow<P>, format: GraphFormat) -> Resu
         GraphFormat::Json => graph.to_json(),
         GraphFormat::Text => graph.to_text(),
     };
+    print(&text)
+}
+
+fn print(text: &str) -> Result<(), Error> {
     match writeln!(io::stdout(), "{}", text.trim_end()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::new(ErrorKind::Sink, format!("cannot write to standard output: {error}"))
@@ -75,7 +86,7 @@ fn line(name: &str, summary: &Summary) -> String {
             format!("{seconds:.2} s ({} a second)", HumanCount(rate))
         }
     };
-    let epochs = match summary.resume_epoch.0 {
+    let epochs = match summary.epochs {
         1 => "1 epoch".to_owned(),
         several => format!("{} epochs", HumanCount(several)),
     };

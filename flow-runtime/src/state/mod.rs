@@ -1,11 +1,14 @@
 //! State: what is kept per key, how it is saved, where it lies.
 
 mod hash;
+pub(crate) mod key_code;
 mod saved;
 mod schema;
+mod shape;
 mod table;
 
 pub use hash::{GROUPS, KeyHasher, group_of, worker_of};
 pub use saved::{LoadError, Saved, State, load_foreign, save_foreign};
 pub use schema::{Field, Schema, Variant};
+pub use shape::Shape;
 pub use table::{EntryMut, InItem, Lent, Lookup, Table};

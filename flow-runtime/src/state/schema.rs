@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::state::Shape;
+
 /// The shape of a saved value. Field and variant names are part of it, Rust paths are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schema {
@@ -43,48 +45,9 @@ pub struct Variant {
     pub fields: &'static [Field],
 }
 
-struct Fields<'a>(&'a [Field]);
-
-impl fmt::Display for Fields<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, field) in self.0.iter().enumerate() {
-            let comma = if n == 0 { " " } else { ", " };
-            write!(f, "{comma}{}: {}", field.name, field.schema)?;
-        }
-        Ok(())
-    }
-}
-
 /// Reads like a Rust type: `Count v1 { total: u64 }`.
 impl fmt::Display for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Schema::Plain(name) => f.write_str(name),
-            Schema::Option(some) => write!(f, "Option<{some}>"),
-            Schema::List(element) => write!(f, "[{element}]"),
-            Schema::Array(element, length) => write!(f, "[{element}; {length}]"),
-            Schema::Map(key, value) => write!(f, "{{{key}: {value}}}"),
-            Schema::Tuple(parts) => {
-                f.write_str("(")?;
-                for (n, part) in parts.iter().enumerate() {
-                    write!(f, "{}{part}", if n == 0 { "" } else { ", " })?;
-                }
-                f.write_str(")")
-            }
-            Schema::Struct(name, version, fields) => {
-                write!(f, "{name} v{version} {{{} }}", Fields(fields))
-            }
-            Schema::Enum(name, version, variants) => {
-                write!(f, "{name} v{version} <")?;
-                for (n, variant) in variants.iter().enumerate() {
-                    write!(f, "{}{}", if n == 0 { "" } else { " | " }, variant.name)?;
-                    if !variant.fields.is_empty() {
-                        write!(f, " {{{} }}", Fields(variant.fields))?;
-                    }
-                }
-                f.write_str(">")
-            }
-            Schema::Foreign(name) => write!(f, "`{name}`"),
-        }
+        Shape::from(self).fmt(f)
     }
 }

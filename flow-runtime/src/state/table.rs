@@ -5,7 +5,14 @@ use std::fmt;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
+use crate::bounds::Key;
 use crate::consumer::KeyInItem;
+use crate::describe::StepId;
+use crate::error::Error;
+use crate::recovery::changes::Changes;
+use crate::recovery::recovered::{Keyed, Restoring};
+use crate::state::key_code::{form_of, load_key, save_key};
+use crate::state::{LoadError, group_of};
 use crate::stream::Token;
 
 /// A key to look up: lent, or still in its item.
@@ -72,7 +79,20 @@ pub struct Table<K, V> {
     stamp: u32,
     /// Hashes of keys whose state was taken away since the last barrier.
     forgotten: Vec<u64>,
+    /// Hashes of the entries that have changed since the last barrier, as long as they are fewer than `few`: looking these up
+    /// is then cheaper than going through the whole table.
+    changed: Vec<u64>,
+    few: usize,
+    /// Keys that were dropped since the last barrier, encoded, with their hashes. Only where they are to be saved.
+    dropped: Vec<(u64, Vec<u8>)>,
+    /// Whether changes are saved at barriers.
+    saves: bool,
 }
+
+/// Up to so many changed entries are looked up ..
+const FEW: usize = 64;
+/// .. or one in so many.
+const FEW_OF: usize = 16;
 
 impl<K, V> fmt::Debug for Table<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,7 +109,15 @@ impl<K, V> Default for Table<K, V> {
 impl<K, V> Table<K, V> {
     /// An empty table. It allocates nothing until the first key.
     pub fn new() -> Self {
-        Table { slots: HashTable::new(), stamp: 1, forgotten: Vec::new() }
+        Table {
+            slots: HashTable::new(),
+            stamp: 1,
+            forgotten: Vec::new(),
+            changed: Vec::new(),
+            few: 0,
+            dropped: Vec::new(),
+            saves: false,
+        }
     }
 
     /// The number of keys.
@@ -114,11 +142,16 @@ impl<K, V> Table<K, V> {
             self.slots.entry(hash, |slot| slot.hash == hash && key.is(&slot.key), |slot| slot.hash);
         let slot = match found {
             Entry::Occupied(slot) => slot.into_mut(),
-            Entry::Vacant(place) => place
-                .insert(Slot { hash, stamp: self.stamp, key: key.to_key(), value: fresh() })
-                .into_mut(),
+            Entry::Vacant(place) => {
+                place.insert(Slot { hash, stamp: 0, key: key.to_key(), value: fresh() }).into_mut()
+            }
         };
-        slot.stamp = self.stamp;
+        if slot.stamp != self.stamp {
+            slot.stamp = self.stamp;
+            if self.changed.len() < self.few {
+                self.changed.push(hash);
+            }
+        }
         EntryMut { key: &slot.key, state: &mut slot.value }
     }
 
@@ -128,13 +161,13 @@ impl<K, V> Table<K, V> {
         K: Eq,
     {
         let slot = self.slots.find_mut(hash, |slot| slot.hash == hash && slot.key == *key)?;
-        slot.stamp = self.stamp;
+        if slot.stamp != self.stamp {
+            slot.stamp = self.stamp;
+            if self.changed.len() < self.few {
+                self.changed.push(hash);
+            }
+        }
         Some(&mut slot.value)
-    }
-
-    /// Drops the entries for which `keep` says false.
-    pub fn retain(&mut self, keep: impl Fn(&K, &V) -> bool) {
-        self.slots.retain(|slot| keep(&slot.key, &slot.value));
     }
 
     /// Remembers that the state of a key with this hash was taken away.
@@ -166,11 +199,135 @@ impl<K, V> Table<K, V> {
                 slot.remove();
             }
         }
+        self.changed.clear();
+        if self.saves {
+            self.few = FEW.max(self.slots.len() / FEW_OF);
+        }
         self.stamp = self.stamp.wrapping_add(1);
         if self.stamp == 0 {
             // Four billion epochs later: no entry may look changed by accident.
             self.slots.iter_mut().for_each(|slot| slot.stamp = 0);
             self.stamp = 1;
+        }
+    }
+}
+
+/// How a table is saved and loaded.
+impl<K: Key, V> Table<K, V> {
+    /// From now on changes are saved at barriers.
+    fn saves(&mut self) {
+        self.saves = true;
+        self.few = FEW;
+    }
+
+    /// Drops the entries for which `keep` says false.
+    ///
+    /// # Errors
+    /// When a key cannot be encoded.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&K, &V) -> bool) -> Result<(), LoadError> {
+        let mut result = Ok(());
+        let (saves, dropped) = (self.saves, &mut self.dropped);
+        self.slots.retain(|slot| {
+            let keeps = keep(&slot.key, &slot.value);
+            if !keeps && saves {
+                let mut key = Vec::new();
+                result = std::mem::replace(&mut result, Ok(())).and(save_key(&slot.key, &mut key));
+                dropped.push((slot.hash, key));
+            }
+            keeps
+        });
+        result
+    }
+
+    /// Gathers what has changed since the last barrier, in a run that saves it. `save` appends a value, or says that it is gone.
+    pub(crate) fn gather(
+        &mut self,
+        id: &StepId,
+        changes: &mut Changes,
+        is_gone: impl Fn(&V) -> bool,
+        save: impl Fn(&V, &mut Vec<u8>),
+    ) {
+        let groups = changes.groups();
+        let Some(mut to) = changes.keyed(id, form_of::<K>()) else { return };
+        for (hash, key) in self.dropped.drain(..) {
+            to.gone(group_of(hash, groups), |bytes| {
+                bytes.extend_from_slice(&key);
+                Ok(())
+            });
+        }
+        let mut put = |slot: &Slot<K, V>| {
+            let (group, key) = (group_of(slot.hash, groups), &slot.key);
+            if is_gone(&slot.value) {
+                to.gone(group, |bytes| save_key(key, bytes));
+            } else {
+                let value = &slot.value;
+                to.put(group, |bytes| save_key(key, bytes), |bytes| save(value, bytes));
+            }
+        };
+        if self.changed.len() < self.few {
+            for hash in self.changed.drain(..) {
+                for slot in self.slots.iter_hash_mut(hash) {
+                    if slot.hash == hash && slot.stamp == self.stamp {
+                        put(slot);
+                        // Another key of the same hash leads here once more.
+                        slot.stamp = 0;
+                    }
+                }
+            }
+        } else {
+            self.slots.iter().filter(|slot| slot.stamp == self.stamp).for_each(put);
+        }
+    }
+
+    /// Takes over what is saved for a step and belongs to this worker. `load` reads a value.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn restore_from(
+        &mut self,
+        id: &StepId,
+        from: &Restoring<'_>,
+        load: impl Fn(&[u8]) -> Result<V, LoadError>,
+    ) -> Result<(), Error> {
+        self.saves();
+        let (hasher, groups) = (from.hasher(), from.groups());
+        from.keyed(id, |group, entry| {
+            let (Keyed::Value { key, .. } | Keyed::Gone { key }) = entry;
+            let key: K = load_key(key)?;
+            let hash = hasher.hash(&key);
+            if group_of(hash, groups) != u32::from(group) {
+                return Err(LoadError::new("a key does not belong to its key group"));
+            }
+            match entry {
+                Keyed::Value { value, .. } => self.restore(hash, key, load(value)?),
+                Keyed::Gone { .. } => self.restore_gone(hash, &key),
+            }
+            Ok(())
+        })?;
+        from.has_keys(id, self.len());
+        self.few = FEW.max(self.slots.len() / FEW_OF);
+        Ok(())
+    }
+
+    /// Goes through all entries, with their hashes, without marking them as changed.
+    pub(crate) fn each_mut(&mut self, mut each: impl FnMut(u64, &K, &mut V)) {
+        self.slots.iter_mut().for_each(|slot| each(slot.hash, &slot.key, &mut slot.value));
+    }
+
+    /// Takes over an entry that was saved: a later one of the same key replaces it.
+    fn restore(&mut self, hash: u64, key: K, value: V) {
+        match self.slots.entry(hash, |slot| slot.hash == hash && slot.key == key, |slot| slot.hash)
+        {
+            Entry::Occupied(slot) => slot.into_mut().value = value,
+            Entry::Vacant(place) => drop(place.insert(Slot { hash, stamp: 0, key, value })),
+        }
+    }
+
+    /// Takes over that a key was gone.
+    fn restore_gone(&mut self, hash: u64, key: &K) {
+        let found = self.slots.find_entry(hash, |slot| slot.hash == hash && slot.key == *key);
+        if let Ok(slot) = found {
+            slot.remove();
         }
     }
 }

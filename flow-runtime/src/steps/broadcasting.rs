@@ -9,12 +9,16 @@ use std::task::Waker;
 
 use crate::bounds::Item;
 use crate::consumer::{Consumer, Head};
-use crate::control::Control;
+use crate::control::{Control, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
+use crate::error::Error;
 use crate::failure::Note;
 use crate::graph::{Kind, Operator};
 use crate::host::{Host, Inlet, Outlet, Spread};
 use crate::plan::Plan1;
+use crate::recovery::manifest::StepSpec;
+use crate::recovery::recovered::Restoring;
+use crate::state::{LoadError, Shape, State};
 use crate::stream::{Broadcast, NoKey, Stream};
 
 /// `broadcast(changes, |value: &mut V, change| ..)`: a value that every worker has, beginning as the default, to be
@@ -61,12 +65,17 @@ impl broadcast {
     #[doc(hidden)]
     pub fn __post<V>(_: V) {}
     #[doc(hidden)]
-    pub fn __wire<C: Item, V: Default + 'static, F: Fn(&mut V, C) + 'static>(
+    pub fn __wire<C: Item, V: State + Default, F: Fn(&mut V, C) + 'static>(
         _: Stream<C>,
         fold: F,
     ) -> (Broadcast<V>, BroadcastPlan<C, V, F>) {
         let copy = Broadcast::new(V::default());
-        (copy.clone(), BroadcastPlan { copy, fold, types: PhantomData })
+        let saving = Saving {
+            save: V::save,
+            load: V::load_all,
+            spec: || StepSpec::single("broadcast", "value", Shape::from(V::SCHEMA)),
+        };
+        (copy.clone(), BroadcastPlan { copy, fold, saving, types: PhantomData })
     }
 }
 
@@ -74,7 +83,15 @@ impl broadcast {
 pub struct BroadcastPlan<C, V, F> {
     copy: Broadcast<V>,
     fold: F,
+    saving: Saving<V>,
     types: PhantomData<fn(C)>,
+}
+
+/// How the value is saved. Functions, so that a value which cannot be saved is one error, where the step is wired.
+struct Saving<V> {
+    save: fn(&V, &mut Vec<u8>),
+    load: fn(&[u8]) -> Result<V, LoadError>,
+    spec: fn() -> StepSpec,
 }
 
 impl<C, V, F> fmt::Debug for BroadcastPlan<C, V, F> {
@@ -92,7 +109,16 @@ where
 {
     #[allow(refining_impl_trait)] // The refinement is the seal.
     fn assemble(self, cx: &mut H::Cx<'_>, id: StepId, (): ()) -> (ToSequencer<H::Outlet<C>>,) {
-        let copies = Copies { id: id.clone(), copy: self.copy, fold: self.fold };
+        // All copies are equal, so one is saved.
+        let saves = H::worker(cx).index == 0;
+        let copies = Copies {
+            id: id.clone(),
+            copy: self.copy,
+            fold: self.fold,
+            saving: self.saving,
+            saves,
+            changed: false,
+        };
         let to_all = H::exchange(cx, id.clone(), Spread::ToAll, copies);
         let sequencer = Sequencer { id: id.clone(), out: to_all, types: PhantomData };
         (ToSequencer { out: H::exchange(cx, id, Spread::ToWorker, sequencer) },)
@@ -141,17 +167,57 @@ struct Copies<V, F> {
     id: StepId,
     copy: Broadcast<V>,
     fold: F,
+    saving: Saving<V>,
+    /// Whether this copy is the one that is saved.
+    saves: bool,
+    /// Since the last barrier.
+    changed: bool,
+}
+
+impl<V, F> Copies<V, F> {
+    /// Takes over the value that is saved.
+    fn restore(&mut self, from: &Restoring<'_>) -> Result<(), Error> {
+        let mut loaded = false;
+        from.broadcast(&self.id, |bytes| {
+            let value = (self.saving.load)(bytes)?;
+            self.copy.change(|copy| *copy = value);
+            loaded = true;
+            Ok(())
+        })?;
+        from.has_keys(&self.id, usize::from(loaded && self.saves));
+        Ok(())
+    }
 }
 
 impl<C: Item, V: 'static, F: Fn(&mut V, C) + 'static> Inlet<C> for Copies<V, F> {
     fn batch(&mut self, _: usize, rows: &mut Vec<C>) {
+        self.changed = true;
         let note = Note::of(&self.id);
         self.copy.change(|value| rows.drain(..).for_each(|change| (self.fold)(value, change)));
         note.clear();
     }
-    fn control(&mut self, _: &mut Control<'_>) {}
+    fn control(&mut self, control: &mut Control<'_>) {
+        match control.signal() {
+            Signal::Restore => {
+                if let Some(from) = control.restored()
+                    && let Err(error) = self.restore(&from)
+                {
+                    control.fail(error);
+                }
+            }
+            Signal::Barrier(_) if std::mem::take(&mut self.changed) && self.saves => {
+                if let Some(changes) = control.changes() {
+                    changes.broadcast(&self.id, |to| {
+                        self.copy.look(|value| (self.saving.save)(value, to))
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
     fn describe(&self, to: &mut dyn Describe) {
-        to.step(StepInfo::new(&self.id, Kind::Broadcast.name()).takes::<Stream<C>>().emits::<V>());
+        let info = StepInfo::new(&self.id, Kind::Broadcast.name());
+        to.step(info.takes::<Stream<C>>().emits::<V>().saves(self.saving.spec));
     }
     /// A step that is in the middle of an item may be reading the copy while it waits for room downstream.
     fn ready(&mut self, _: &Waker) -> bool {

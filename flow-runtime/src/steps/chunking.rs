@@ -1,5 +1,6 @@
 //! `chunk`: items gathered into vectors.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,10 +11,13 @@ use crate::bounds::{Item, Key};
 use crate::consumer::{Consumer, Head};
 use crate::control::{Control, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
+use crate::error::{Error, ErrorKind};
 use crate::graph::{Kind, Operator};
 use crate::host::Host;
 use crate::plan::Plan1;
-use crate::state::{Lent, Table};
+use crate::recovery::manifest::StepSpec;
+use crate::recovery::recovered::Restoring;
+use crate::state::{Lent, LoadError, Saved, Shape, Table};
 use crate::stream::{Keyed, NoKey, Stream, Token};
 use crate::time::Timestamp;
 
@@ -182,6 +186,24 @@ struct Open<T> {
     items: Vec<T>,
     /// Tells this chunk from the key's earlier ones, which may still stand in the queue of what is due.
     number: u64,
+    /// When it is due.
+    due: Timestamp,
+}
+
+impl<T: Item> Open<T> {
+    fn save(&self, to: &mut Vec<u8>) -> Result<(), postcard::Error> {
+        self.due.save(to);
+        to.extend(postcard::to_allocvec(&self.items)?);
+        Ok(())
+    }
+
+    fn load(mut from: &[u8]) -> Result<Self, LoadError> {
+        let due = Timestamp::load(&mut from)?;
+        match postcard::take_from_bytes(from) {
+            Ok((items, [])) => Ok(Open { items, number: 0, due }),
+            _ => Err(LoadError::new("items that were held back cannot be decoded")),
+        }
+    }
 }
 
 /// Chunks of a keyed stream.
@@ -198,6 +220,21 @@ struct GatherByKey<K, T, D> {
 }
 
 impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> GatherByKey<K, T, D> {
+    /// Takes over the open chunks that are saved, and when each is due.
+    fn restore(&mut self, from: &Restoring<'_>) -> Result<(), Error> {
+        self.open.restore_from(&self.id, from, Open::load)?;
+        let mut due = Vec::with_capacity(self.open.len());
+        let chunks = &mut self.chunks;
+        self.open.each_mut(|hash, key, open| {
+            *chunks += 1;
+            open.number = *chunks;
+            due.push((open.due, hash, key.clone(), open.number));
+        });
+        due.sort_by_key(|due| due.0);
+        self.due = due.into();
+        Ok(())
+    }
+
     /// Emits the chunks that are due at `until`.
     fn fire(&mut self, until: Timestamp) {
         while let Some((_, hash, key, number)) = self.due.pop_front_if(|due| due.0 <= until) {
@@ -216,18 +253,16 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>>
 {
     #[inline]
     fn push(&mut self, head: Head<'_, K>, item: T) {
-        let open = self
-            .open
-            .find_or_insert(head.hash, &Lent(head.key), || Open { items: Vec::new(), number: 0 });
+        let open = self.open.find_or_insert(head.hash, &Lent(head.key), || Open {
+            items: Vec::new(),
+            number: 0,
+            due: Timestamp::MIN,
+        });
         if open.state.items.is_empty() {
             self.chunks += 1;
-            open.state.number = self.chunks;
-            self.due.push_back((
-                self.now.after(self.period),
-                head.hash,
-                head.key.clone(),
-                self.chunks,
-            ));
+            (open.state.number, open.state.due) = (self.chunks, self.now.after(self.period));
+            let key = head.key.clone();
+            self.due.push_back((open.state.due, head.hash, key, self.chunks));
         }
         open.state.items.push(item);
         if open.state.items.len() >= self.size {
@@ -242,7 +277,29 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>>
             Signal::Open { .. } => control.use_time(),
             Signal::Tick | Signal::Flush => self.fire(self.now),
             Signal::Finish => self.fire(Timestamp::MAX),
-            Signal::Barrier(_) => self.open.end_epoch(|open| open.items.is_empty()),
+            Signal::Barrier(_) => {
+                if let Some(changes) = control.changes() {
+                    let refused = Cell::new(false);
+                    let is_gone = |open: &Open<T>| open.items.is_empty();
+                    self.open.gather(&self.id, changes, is_gone, |open, to| {
+                        refused.set(refused.get() | open.save(to).is_err());
+                    });
+                    if refused.get() {
+                        control.fail(Error::new(
+                            ErrorKind::Encoding,
+                            "an item refuses to be serialised, so it cannot be held back",
+                        ));
+                    }
+                }
+                self.open.end_epoch(|open| open.items.is_empty());
+            }
+            Signal::Restore => {
+                if let Some(from) = control.restored()
+                    && let Err(error) = self.restore(&from)
+                {
+                    control.fail(error);
+                }
+            }
             _ => {}
         }
         if let Some(due) = self.due.front() {
@@ -251,9 +308,12 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>>
         self.down.control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
-        to.step(
-            StepInfo::new(&self.id, Kind::Chunk.name()).takes::<Keyed<K, T>>().emits::<Vec<T>>(),
-        );
+        let info = StepInfo::new(&self.id, Kind::Chunk.name());
+        to.step(info.takes::<Keyed<K, T>>().emits::<Vec<T>>().saves(|| {
+            let items = Shape::List(Box::new(Shape::of_serde::<T>()));
+            let due = Shape::from(Timestamp::SCHEMA);
+            StepSpec::keyed::<K>("chunk", Shape::Tuple(vec![due, items]))
+        }));
         self.down.describe(to);
     }
 }

@@ -8,10 +8,12 @@ use crate::bounds::Key;
 use crate::consumer::{Consumer, Head, KeyInItem};
 use crate::control::{Control, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
+use crate::error::{Error, ErrorKind};
 use crate::graph::{Kind, Operator};
 use crate::host::Host;
 use crate::plan::Plan1;
-use crate::state::{InItem, Lent, Lookup, Saved, Table};
+use crate::recovery::manifest::StepSpec;
+use crate::state::{InItem, Lent, LoadError, Lookup, Saved, Shape, Table};
 use crate::steps::by_function::IsKeyed;
 use crate::stream::{Keyed, Token};
 use crate::time::Timestamp;
@@ -135,12 +137,13 @@ impl<K: Key, D> Dedupe<K, D> {
     }
 
     /// Forgets keys whose time is over: all at once, but no more often than the time to live.
-    fn sweep(&mut self) {
-        let (Some(ttl), now) = (self.ttl.after, self.now) else { return };
+    fn sweep(&mut self) -> Result<(), LoadError> {
+        let (Some(ttl), now) = (self.ttl.after, self.now) else { return Ok(()) };
         if now.since(self.swept) >= ttl {
             self.swept = now;
-            self.seen.retain(|_, at| now.since(*at) < ttl);
+            return self.seen.retain(|_, at| now.since(*at) < ttl);
         }
+        Ok(())
     }
 }
 
@@ -162,8 +165,20 @@ impl<K: Key, T: 'static, D: Consumer<Keyed<K, T>>> Consumer<Keyed<K, T>> for Ded
         match control.signal() {
             Signal::Open { .. } if self.ttl.after.is_some() => control.use_time(),
             Signal::Barrier(_) => {
-                self.sweep();
+                if let Err(error) = self.sweep() {
+                    control.fail(Error::new(ErrorKind::Encoding, error.to_string()));
+                }
+                if let Some(changes) = control.changes() {
+                    self.seen.gather(&self.id, changes, |_| false, Saved::save);
+                }
                 self.seen.end_epoch(|_| false);
+            }
+            Signal::Restore => {
+                if let Some(from) = control.restored()
+                    && let Err(error) = self.seen.restore_from(&self.id, &from, Timestamp::load_all)
+                {
+                    control.fail(error);
+                }
             }
             _ => {}
         }
@@ -171,7 +186,10 @@ impl<K: Key, T: 'static, D: Consumer<Keyed<K, T>>> Consumer<Keyed<K, T>> for Ded
     }
     fn describe(&self, to: &mut dyn Describe) {
         let info = StepInfo::new(&self.id, Kind::Dedupe.name()).takes::<Keyed<K, T>>().emits::<T>();
-        to.step(info.keeps(Timestamp::SCHEMA));
+        to.step(
+            info.keeps(Timestamp::SCHEMA)
+                .saves(|| StepSpec::keyed::<K>("dedupe", Shape::from(Timestamp::SCHEMA))),
+        );
         self.down.describe(to);
     }
 }

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::mem;
 use std::task::Waker;
 
+use super::exactly_once::Reads;
 use crate::bounds::{Never, Nothing};
 use crate::consumer::{Consumer, Head};
 use crate::control::{Control, Signal};
@@ -13,9 +14,14 @@ use crate::error::{Error, ErrorKind};
 use crate::failure::Note;
 use crate::graph::{Kind, Operator};
 use crate::host::{Assignment, Host, Inlet, Outlet, Spread};
-use crate::io::{Encoder, Io, Resume, Sink, SinkWriter, Source};
+use crate::io::delivery::DeliveryKind;
+use crate::io::{Encoder, Io, Resume, Sink, SinkWriter, Source, encode_position};
 use crate::plan::{FeedPlan, Plan0, Plan1};
+use crate::recovery::changes::Changes;
+use crate::recovery::manifest::StepSpec;
+use crate::recovery::recovered::Restoring;
 use crate::stream::{Stream, Token};
+use crate::time::Barrier;
 
 /// `source(s)`: reads a [`Source`], or wires a sub-flow that has sources of its own.
 ///
@@ -71,6 +77,8 @@ impl source {
 pub trait Feed: 'static {
     /// The stream that comes out.
     type Out: Token;
+    /// What `delivery = exactly_once` has to check of it.
+    type Ends;
     #[doc(hidden)]
     fn assemble<H: Host, D: Consumer<Self::Out>>(self, cx: &mut H::Cx<'_>, id: StepId, down: D);
 }
@@ -78,6 +86,7 @@ pub trait Feed: 'static {
 #[diagnostic::do_not_recommend]
 impl<S: Source> Feed for S {
     type Out = Stream<S::Item>;
+    type Ends = Reads<S::Replay>;
     fn assemble<H: Host, D: Consumer<Stream<S::Item>>>(
         self,
         cx: &mut H::Cx<'_>,
@@ -96,6 +105,7 @@ pub struct SourceFlow<P>(pub P);
 #[diagnostic::do_not_recommend]
 impl<P: FeedPlan> Feed for SourceFlow<P> {
     type Out = P::Out;
+    type Ends = P::Ends;
     fn assemble<H: Host, D: Consumer<P::Out>>(self, cx: &mut H::Cx<'_>, id: StepId, down: D) {
         self.0.assemble::<H, D>(cx, id, down);
     }
@@ -183,6 +193,10 @@ impl<H: Host, U: Token, S: Sink<U>> Plan1<H, U, ()> for SinkPlan<U, S> {
     ) -> (Encoding<U, S, H::Outlet<Block<U, S>>>,) {
         let sink = self.sink;
         let owners = H::sink_partitions(cx, &id, &|io| sink.partitions(io));
+        let applies = sink.clone();
+        H::sink_applier(cx, &id, S::Delivery::KIND, move |io, partition, owner| {
+            applies.applier(io, partition, owner)
+        });
         let worker = H::worker(cx).index;
         let encoder = sink.encoder();
         let partitions = SinkPartitions {
@@ -192,6 +206,8 @@ impl<H: Host, U: Token, S: Sink<U>> Plan1<H, U, ()> for SinkPlan<U, S> {
             worker,
             owners: owners.clone(),
             io: H::io(cx),
+            saved: vec![None; owners.partitions.len()],
+            resumes: Vec::new(),
             failure: None,
             stream: PhantomData,
         };
@@ -300,7 +316,8 @@ impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Consumer<U> for Encoding<U, S
         self.out.control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
-        to.step(StepInfo::new(&self.id, Kind::Sink.name()).takes::<U>());
+        let step = StepInfo::new(&self.id, Kind::Sink.name()).takes::<U>();
+        to.step(step.delivers(S::Delivery::KIND));
         self.out.describe(to);
     }
 }
@@ -315,47 +332,92 @@ struct SinkPartitions<U: Token, S: Sink<U>> {
     unopened: Option<S>,
     /// One per partition; `None` where another worker owns it.
     writers: Vec<Option<S::Writer>>,
+    /// The position that the recovery log has, of each partition.
+    saved: Vec<Option<Vec<u8>>>,
+    /// Where to begin with each partition, in a run that goes on.
+    resumes: Vec<Resume<S::Position>>,
     failure: Option<Error>,
     stream: PhantomData<fn(U)>,
 }
 
 impl<U: Token, S: Sink<U>> SinkPartitions<U, S> {
     fn open(&mut self, sink: &S) -> Result<(), Error> {
+        let mut resumes = mem::take(&mut self.resumes).into_iter();
         for (n, partition) in self.owners.partitions.iter().enumerate() {
+            let resume = resumes.next().unwrap_or(Resume::Fresh);
             if self.owners.workers[n] == self.worker {
-                self.writers[n] = Some(sink.open(&self.io, partition, Resume::Fresh)?);
+                self.io.check_fence()?;
+                self.writers[n] = Some(sink.open(&self.io, partition, resume)?);
             }
         }
         Ok(())
     }
 
-    fn act(&mut self, signal: Signal) -> Result<(), Error> {
+    /// Finds out where to begin with each partition.
+    fn restore(&mut self, from: &Restoring<'_>) -> Result<(), Error> {
+        for (n, partition) in self.owners.partitions.iter().enumerate() {
+            let (resume, saved) = from.position(&self.id, partition)?;
+            self.resumes.push(resume);
+            self.saved[n] = saved;
+        }
+        Ok(())
+    }
+
+    /// Ends the epoch of all partitions; what is to be saved goes to `changes`.
+    fn seal(&mut self, barrier: Barrier, mut changes: Option<&mut Changes>) -> Result<(), Error> {
+        let partitions = self.writers.iter_mut().zip(&self.owners.partitions).zip(&mut self.saved);
+        for ((writer, partition), saved) in partitions {
+            let Some(writer) = writer else { continue };
+            let position = writer.seal(barrier)?;
+            let stored = writer.stored()?;
+            let Some(changes) = &mut changes else { continue };
+            let mut changed = stored.is_some();
+            if let Some(stored) = stored {
+                changes.store(&self.id, partition, stored);
+            }
+            let position = encode_position(&position, partition)?;
+            if saved.as_ref() != Some(&position) {
+                changes.partition(&self.id, partition, &position);
+                *saved = Some(position);
+                changed = true;
+            }
+            if changed && let Some(durable) = writer.durable()? {
+                changes.sync(&self.id, partition, durable);
+            }
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, control: &mut Control<'_>) -> Result<(), Error> {
         let id = self.id.clone();
         let note = Note::of(&id);
-        let acted = self.tell(signal);
+        let acted = self.tell(control);
         note.clear();
         acted
     }
 
-    fn tell(&mut self, signal: Signal) -> Result<(), Error> {
-        if let (Signal::Open { .. }, Some(sink)) =
-            (signal, self.unopened.take_if(|_| matches!(signal, Signal::Open { .. })))
-        {
-            self.open(&sink)?;
-        }
-        for writer in self.writers.iter_mut().flatten() {
-            match signal {
-                Signal::Barrier(barrier) => drop(writer.seal(barrier)?),
-                Signal::Committed(epoch) => writer.committed(epoch)?,
-                _ => {}
+    fn tell(&mut self, control: &mut Control<'_>) -> Result<(), Error> {
+        match control.signal() {
+            Signal::Restore => control.restored().map_or(Ok(()), |from| self.restore(&from)),
+            Signal::Open { .. } => match self.unopened.take() {
+                Some(sink) => self.open(&sink),
+                None => Ok(()),
+            },
+            Signal::Barrier(barrier) => self.seal(barrier, control.changes()),
+            Signal::Committed(epoch) => {
+                let mut writers = self.writers.iter_mut().flatten();
+                writers.try_for_each(|writer| writer.committed(epoch))
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
 impl<U: Token, S: Sink<U>> Inlet<Block<U, S>> for SinkPartitions<U, S> {
     fn batch(&mut self, _: usize, rows: &mut Vec<Block<U, S>>) {
+        if let Err(error) = self.io.check_fence() {
+            self.failure.get_or_insert(error);
+        }
         for (partition, block) in rows.drain(..) {
             if self.failure.is_some() {
                 continue;
@@ -374,14 +436,15 @@ impl<U: Token, S: Sink<U>> Inlet<Block<U, S>> for SinkPartitions<U, S> {
     fn control(&mut self, control: &mut Control<'_>) {
         let failed = match self.failure.take() {
             Some(failure) => Err(failure),
-            None => self.act(control.signal()),
+            None => self.act(control),
         };
         if let Err(failure) = failed {
             control.fail(failure.at_step(&self.id));
         }
     }
     fn describe(&self, to: &mut dyn Describe) {
-        to.step(StepInfo::new(&self.id, "sink partitions"));
+        let info = StepInfo::new(&self.id, "sink partitions");
+        to.step(info.saves(|| StepSpec::positions::<S::Position>("sink")));
     }
     fn ready(&mut self, waker: &Waker) -> bool {
         self.writers.iter_mut().flatten().all(|writer| writer.ready(waker))

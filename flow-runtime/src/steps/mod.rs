@@ -8,7 +8,8 @@
 // * `OPERATOR`: what stands in the const graph;
 // * `__check(stream, ..)`: the check of the inputs, a call of its own so that it is reported once;
 // * `__wire(stream, .., config, ..) -> (tokens, plan)`;
-// * `__post(token, ..)`: what must hold for the outputs, reported at the input that the user wrote.
+// * `__post(token, ..)`: what must hold for the outputs, reported at the input that the user wrote;
+// * where it reaches outside, `__exactly_once(&plan)`: what `delivery = exactly_once` asks of it (`exactly_once.rs`).
 
 #![allow(non_camel_case_types)] // A step is written in lower case where it is wired.
 
@@ -18,6 +19,7 @@ mod by_function;
 mod chunking;
 mod deduping;
 mod ends;
+pub(crate) mod exactly_once;
 mod keying;
 mod merging;
 mod observe;

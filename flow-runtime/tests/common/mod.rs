@@ -17,8 +17,8 @@ use flow_runtime::control::{Answer, Control, Signal};
 use flow_runtime::describe::{Describe, OutletId, StepId, StepInfo};
 use flow_runtime::host::{Assignment, Host, Inlet, Outlet, Spread, WorkerInfo};
 use flow_runtime::io::{
-    Delivery, Encoder, Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Sink,
-    SinkWriter, Source,
+    Encoder, Io, PartitionId, Poll, PollContext, Reader, Resume, Sink, SinkWriter, Source,
+    delivery, replay,
 };
 use flow_runtime::plan::FlowPlan;
 use flow_runtime::stream::{Keyed, Stream, Token};
@@ -166,7 +166,7 @@ impl Host for Local {
     type Outlet<R: 'static> = Sender<R>;
 
     fn worker(_: &Direct) -> WorkerInfo {
-        WorkerInfo { index: 0, peers: 1, hash_seed: 0 }
+        WorkerInfo { index: 0, peers: 1, hash_seed: 0, groups: flow_runtime::state::GROUPS }
     }
     fn io(cx: &Direct) -> Io {
         cx.io.clone()
@@ -221,7 +221,7 @@ impl<T: Clone + Send + 'static> Source for Given<T> {
     type Item = T;
     type Position = u64;
     type Reader = GivenReader<T>;
-    const REPLAY: Replay = Replay::Replayable;
+    type Replay = replay::Replayable;
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         Ok(vec![PartitionId::new("only")])
     }
@@ -303,7 +303,7 @@ impl<U: Arrives> Sink<U> for Kept<U::As> {
     type Position = u64;
     type Encoder = KeptEncoder<U>;
     type Writer = KeptWriter<U::As>;
-    const DELIVERY: Delivery = Delivery::AppendOnly;
+    type Delivery = delivery::AppendOnly;
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
         Ok(vec![PartitionId::new("only")])
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flow_runtime::io::{Io, PartitionId, Poll, PollContext, Reader, Replay, Resume, Source};
+use flow_runtime::io::{Io, PartitionId, Poll, PollContext, Reader, Resume, Source, replay};
 use flow_runtime::time::Epoch;
 use flow_runtime::{Error, ErrorKind};
 
@@ -17,7 +17,7 @@ impl<const GIVES_EPOCHS: bool> Source for Rows<GIVES_EPOCHS> {
     type Item = Row;
     type Position = u64;
     type Reader = RowReader<GIVES_EPOCHS>;
-    const REPLAY: Replay = Replay::Replayable;
+    type Replay = replay::Replayable;
     const GIVES_EPOCHS: bool = GIVES_EPOCHS;
 
     fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {

@@ -11,6 +11,7 @@ use flow_runtime::describe::{Describe, OutletId, StepId, StepInfo};
 use flow_runtime::host::{Assignment, Host, Inlet, Spread, WorkerInfo};
 use flow_runtime::io::{Io, PartitionId, Source};
 use flow_runtime::plan::FlowPlan;
+use flow_runtime::state::GROUPS;
 use flow_runtime::stream::Stream;
 
 use crate::rng::Rng;
@@ -154,7 +155,12 @@ impl Host for ToyHost {
 
     fn worker(cx: &Cx) -> WorkerInfo {
         let wiring = cx.wiring.borrow();
-        WorkerInfo { index: cx.worker, peers: wiring.toy.workers, hash_seed: wiring.toy.seed }
+        WorkerInfo {
+            index: cx.worker,
+            peers: wiring.toy.workers,
+            hash_seed: wiring.toy.seed,
+            groups: GROUPS,
+        }
     }
 
     fn io(_: &Cx) -> Io {

@@ -205,7 +205,11 @@ impl<R: 'static> Outlet<R> for ToyOutlet<R> {
                 self.state.closed += 1;
             }
             // The host tells every stage by itself.
-            Signal::Tick | Signal::Watermark(_) | Signal::Finish | Signal::Committed(_) => {}
+            Signal::Restore
+            | Signal::Tick
+            | Signal::Watermark(_)
+            | Signal::Finish
+            | Signal::Committed(_) => {}
         }
     }
 

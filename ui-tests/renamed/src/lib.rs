@@ -115,8 +115,8 @@ pub fn lines(text: Lines) -> Stream<String> {
 pub fn words(text: Lines, stop: Vec<String>) {
     let read = source(lines(text));
     let all = split(read);
-    let changes = map(all, |word| (word, 1_usize));
-    let known = broadcast(changes, |known: &mut HashMap<String, usize>, (word, n)| {
+    let changes = map(all, |word| (word, 1_u64));
+    let known = broadcast(changes, |known: &mut HashMap<String, u64>, (word, n)| {
         *known.entry(word).or_default() += n;
     });
     let Sizes { small, large } = by_size(all);
@@ -137,7 +137,7 @@ pub fn words(text: Lines, stop: Vec<String>) {
 }
 
 #[map(crate = rills)]
-fn times(word: String, known: &HashMap<String, usize>) -> usize {
+fn times(word: String, known: &HashMap<String, u64>) -> u64 {
     known.get(&word).copied().unwrap_or(0)
 }
 

@@ -24,13 +24,20 @@ fn trimmed(text: Lines) {
     sink(short, Stdout::lines());
 }
 
-#[dataflow(delivery = exactly_once)]
-fn exactly(text: Lines) {
+#[dataflow(delivery = at_most_once)]
+fn at_most(text: Lines) {
+    let lines = source(text);
+    sink(lines, Stdout::lines());
+}
+
+#[dataflow(delivery)]
+fn said_nothing(text: Lines) {
     let lines = source(text);
     sink(lines, Stdout::lines());
 }
 
 fn main() {
     let _ = trimmed(Lines::of("text"));
-    let _ = exactly(Lines::of("text"));
+    let _ = at_most(Lines::of("text"));
+    let _ = said_nothing(Lines::of("text"));
 }

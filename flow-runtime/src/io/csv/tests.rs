@@ -49,6 +49,8 @@ fn a_row_that_does_not_fit_is_named_by_its_line() {
         error.lines().next(),
         Some("line 6 of `a.csv`: field 2 (`miles`): invalid float literal, so it is no `Ride`")
     );
+    let good = drain(&source.clone().skip_bad_rows(), &disk(text).io()).expect("goes on");
+    assert_eq!(good, [ride("two\nlines", 1.0, None), ride("e", 3.0, None)]);
     let rows = drain(&source.rows(), &disk(text).io()).expect("goes on");
     let bad: Vec<_> = rows.iter().filter_map(|row| row.as_ref().err()).collect();
     assert_eq!(rows.len(), 4);

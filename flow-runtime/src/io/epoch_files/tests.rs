@@ -1,4 +1,5 @@
 use super::*;
+use crate::io::delivery::DeliveryKind;
 use crate::io::testing::Memory;
 use crate::io::{
     Apply, Delivery, Resume, Sink, SinkWriter, TransactionalPosition, TransactionalWriter,
@@ -204,10 +205,8 @@ fn parts_and_formats() {
         ["part-00000.csv", "part-00001.csv"]
     );
     assert_eq!(disk.synced(), [Path::new("a"), Path::new("")], "both folders are new");
-    assert_eq!(
-        <TransactionalSink<EpochFiles<TextRows>> as Sink<Numbers>>::DELIVERY,
-        Delivery::Transactional
-    );
+    let kind = <<TransactionalSink<EpochFiles<TextRows>> as Sink<Numbers>>::Delivery as DeliveryKind>::KIND;
+    assert_eq!(kind, Delivery::Transactional);
     assert!(format!("{:?}", EpochFiles::text("out")).contains("out"));
 }
 

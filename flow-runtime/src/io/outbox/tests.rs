@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::io::Delivery;
+use crate::io::delivery::DeliveryKind;
 
 /// A target in memory that can be made to fail.
 #[derive(Clone, Default)]
@@ -362,7 +364,8 @@ fn without_a_log_the_run_ends_instead_of_losing_rows() {
     writer.write(StoredRows { count: 1, bytes: vec![0, 0] }).expect("writes");
     writer.seal(Barrier(0)).expect("seals");
     assert!(writer.seal(Barrier(1)).is_err());
-    assert_eq!(<OutboxSink<Target> as Sink<Pairs>>::DELIVERY, Delivery::Outbox);
+    let kind = <<OutboxSink<Target> as Sink<Pairs>>::Delivery as DeliveryKind>::KIND;
+    assert_eq!(kind, Delivery::Outbox);
 }
 
 #[test]
@@ -379,6 +382,11 @@ fn a_run_without_a_log_says_so() {
     let target = Target::default();
     let answer = flow(vec![("a".to_owned(), 1)], outbox(target.clone())).spawn();
     let error = answer.and_then(|running| running.wait()).unwrap_err().to_string();
-    assert!(error.contains("an outbox needs a recovery log"), "{error}");
+    assert!(
+        error.starts_with(
+            "step `all.sink`: the sink writes with the commits of a recovery log, and there is none"
+        ),
+        "{error}"
+    );
     assert_eq!(target.rows(), "");
 }

@@ -1,0 +1,189 @@
+//! What a log knows of itself: the contents of FORMAT, of a manifest and of a commit. Encoded by postcard.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::recovery::names::SegmentName;
+use crate::state::Shape;
+use crate::time::{Epoch, Timestamp};
+
+/// What is decided when a log is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Format {
+    pub(crate) dataflow: String,
+    /// Key groups: a power of two.
+    pub(crate) groups: u32,
+    /// The seed of key hashes.
+    pub(crate) seed: u64,
+    /// Which hash it is; 1 is the one of this version.
+    pub(crate) hash: u16,
+}
+
+/// Everything that is needed to go on: what a generation begins with, and what its commits add to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// FORMAT once more.
+    pub(crate) format: Format,
+    pub(crate) workers: u32,
+    /// The last commit, `None` before the first.
+    pub(crate) last: Option<Committed>,
+    /// The input was ended for good.
+    pub(crate) finished: bool,
+    pub(crate) steps: Vec<SavedStep>,
+    /// The number of the next step that is new to the log. Numbers are never used again.
+    pub(crate) next_step: u32,
+    /// Where the changes lie, in the order of their epochs.
+    pub(crate) parts: Vec<Part>,
+    /// What sinks have stored with epochs and is not known to be carried out.
+    pub(crate) stored: Vec<StoredAt>,
+    /// The event time that each step had reached.
+    pub(crate) watermarks: Vec<(u32, Timestamp)>,
+}
+
+/// A commit that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Committed {
+    pub(crate) generation: u64,
+    pub(crate) barrier: u64,
+    /// The epoch that was closed.
+    pub(crate) epoch: Epoch,
+    /// The one that follows: the resume epoch.
+    pub(crate) next: Epoch,
+    /// Processing time, which never goes back.
+    pub(crate) at: Timestamp,
+}
+
+/// A step that keeps something, as the log knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SavedStep {
+    pub(crate) number: u32,
+    pub(crate) id: String,
+    pub(crate) spec: StepSpec,
+}
+
+/// What a step keeps, and by what it is compared from run to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StepSpec {
+    pub(crate) kind: String,
+    /// Of keyed state: the keys.
+    pub(crate) key: Option<Shape>,
+    /// What it keeps, slot by slot.
+    pub(crate) slots: Vec<Slot>,
+    /// The configuration that gives the state its meaning, in words.
+    pub(crate) meaning: String,
+}
+
+impl StepSpec {
+    /// A step that keeps one thing, of this shape, under each key of this type.
+    pub(crate) fn keyed<K: DeserializeOwned>(kind: &str, shape: Shape) -> StepSpec {
+        StepSpec { key: Some(Shape::of_serde::<K>()), ..StepSpec::single(kind, "state", shape) }
+    }
+
+    /// A step that keeps one thing.
+    pub(crate) fn single(kind: &str, name: &str, shape: Shape) -> StepSpec {
+        let slots = vec![Slot { name: name.to_owned(), shape }];
+        StepSpec { kind: kind.to_owned(), key: None, slots, meaning: String::new() }
+    }
+
+    /// A source or sink, which keeps the positions of its partitions.
+    pub(crate) fn positions<P: DeserializeOwned>(kind: &str) -> StepSpec {
+        StepSpec::single(kind, "position", Shape::of_serde::<P>())
+    }
+}
+
+/// One of the things that a step keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Slot {
+    pub(crate) name: String,
+    pub(crate) shape: Shape,
+}
+
+/// A run of frames in a segment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    pub(crate) file: SegmentName,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// The checksum of the frames' checksums.
+    pub(crate) crc: u32,
+}
+
+/// Where something lies that a sink has stored with an epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredAt {
+    pub(crate) step: u32,
+    pub(crate) partition: String,
+    pub(crate) epoch: Epoch,
+    pub(crate) file: SegmentName,
+    /// Where the frame begins.
+    pub(crate) offset: u64,
+}
+
+/// The commits that were made durable together. They are one record, so that of what was not synced before a power cut there is
+/// at most one record, at the end: a gap before a record is damage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// The checksum of the record before.
+    pub(crate) before: u32,
+    pub(crate) commits: Vec<Commit>,
+}
+
+/// What a commit adds to the manifest before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Commit {
+    pub(crate) last: Committed,
+    pub(crate) finished: bool,
+    /// New parts; one of a file that the manifest has already is the longer form of that.
+    pub(crate) parts: Vec<Part>,
+    /// All that is stored and not known to be carried out.
+    pub(crate) stored: Vec<StoredAt>,
+    /// Those that have changed.
+    pub(crate) watermarks: Vec<(u32, Timestamp)>,
+}
+
+impl Manifest {
+    /// The manifest after a commit.
+    pub(crate) fn apply(&mut self, commit: &Commit) {
+        self.last = Some(commit.last);
+        self.finished |= commit.finished;
+        for part in &commit.parts {
+            match self.parts.last_mut() {
+                Some(last) if last.file == part.file && last.start == part.start => {
+                    *last = part.clone();
+                }
+                _ => self.parts.push(part.clone()),
+            }
+        }
+        self.stored.clone_from(&commit.stored);
+        for (step, time) in &commit.watermarks {
+            match self.watermarks.iter_mut().find(|(known, _)| known == step) {
+                Some((_, known)) => *known = *time,
+                None => self.watermarks.push((*step, *time)),
+            }
+        }
+    }
+
+    /// The first epoch that is not committed.
+    pub(crate) fn resume_epoch(&self) -> Epoch {
+        self.last.map_or(Epoch(0), |last| last.next)
+    }
+
+    /// The barrier that ends it.
+    pub(crate) fn next_barrier(&self) -> u64 {
+        self.last.map_or(0, |last| last.barrier + 1)
+    }
+}
+
+/// Encodes one of these.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_allocvec(value)
+        .expect("what a log says of itself has no parts that refuse to be encoded")
+}
+
+/// Decodes one of these, which must fill the bytes.
+pub(crate) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Some(value),
+        _ => None,
+    }
+}

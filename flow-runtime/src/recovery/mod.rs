@@ -1,0 +1,131 @@
+//! The recovery log: what makes a dataflow go on where it was.
+//!
+//! An append-only log in a folder, keyed by epoch. At every barrier the steps of all workers say what they changed; a thread of its
+//! own appends that to a segment, makes it durable, and then appends a commit. A start goes on from the last commit. The format
+//! is described byte by byte in `docs/log-format.md`, what is promised in `docs/recovery.md`.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `names` | where files lie and what they are called |
+//! | `frame` | headers and checksummed frames |
+//! | `block` | what a frame of changes holds |
+//! | `manifest` | what a log knows of itself |
+//! | `changes` | what a worker gathers at a barrier |
+//! | `segment` | appending changes |
+//! | `commits` | the two copies of the commit log |
+//! | `fence` | whether the log is still ours |
+//! | `start` | how a run takes over a log |
+//! | `compare` | what may change between two runs |
+//! | `recovered` | what is restored, and by whom |
+//! | `report`, `fault` | what is said |
+
+pub(crate) mod block;
+pub(crate) mod changes;
+pub(crate) mod commits;
+pub(crate) mod compare;
+pub(crate) mod fault;
+pub(crate) mod fence;
+pub(crate) mod frame;
+pub(crate) mod manifest;
+mod names;
+pub(crate) mod recovered;
+mod report;
+pub(crate) mod segment;
+pub(crate) mod start;
+
+pub(crate) use names::{Layout, SegmentName};
+pub use report::{RecoveryReport, StepRecovered};
+
+use std::path::{Path, PathBuf};
+
+use crate::recovery::compare::Allowed;
+use crate::time::Epoch;
+
+/// Where a dataflow's recovery log lies, and how it is to be used. A path is enough: `flow.recovery("state")`.
+///
+/// ```
+/// use flow_runtime::RecoveryLog;
+///
+/// let log = RecoveryLog::at("state").key_groups(1024).rename_state("totals", "counts");
+/// # let _ = log;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveryLog {
+    pub(crate) folder: PathBuf,
+    pub(crate) groups: Option<u32>,
+    pub(crate) allowed: Allowed,
+    pub(crate) accepts_loss: bool,
+    pub(crate) waits_for_room: bool,
+}
+
+impl RecoveryLog {
+    /// The log in this folder, which is made if it is not there. It belongs to one dataflow, and to one process at a time.
+    pub fn at(folder: impl Into<PathBuf>) -> Self {
+        RecoveryLog {
+            folder: folder.into(),
+            groups: None,
+            allowed: Allowed::default(),
+            accepts_loss: false,
+            waits_for_room: true,
+        }
+    }
+
+    /// How many key groups a new log has: a power of two up to 32,768; 256 unless it is set. No more workers than groups can share
+    /// a log. Of a log that exists the number cannot be changed.
+    pub fn key_groups(mut self, groups: u32) -> Self {
+        self.groups = Some(groups);
+        self
+    }
+
+    /// Lets the step `new` go on with what was saved of the step `old`. Once that has been done it means nothing any more.
+    pub fn rename_state(mut self, old: impl Into<String>, new: impl Into<String>) -> Self {
+        self.allowed.renames.push((old.into(), new.into()));
+        self
+    }
+
+    /// Drops what was saved of a step that is gone or keeps something else now. What fits is kept.
+    pub fn drop_state(mut self, step: impl Into<String>) -> Self {
+        self.allowed.drops.push((step.into(), None));
+        self
+    }
+
+    /// Drops what was saved of a step, also where it fits, if the run begins at `epoch`. A later start, which begins at a later
+    /// epoch, keeps what the step has saved since.
+    pub fn drop_state_at(mut self, step: impl Into<String>, epoch: Epoch) -> Self {
+        self.allowed.drops.push((step.into(), Some(epoch)));
+        self
+    }
+
+    /// Accepts sources that cannot replay: what they had given in epochs that were not committed is lost in a crash.
+    pub fn accept_loss(mut self) -> Self {
+        self.accepts_loss = true;
+        self
+    }
+
+    /// Lets the run fail when the disk is full. Without this it waits until there is room again.
+    pub fn fail_when_full(mut self) -> Self {
+        self.waits_for_room = false;
+        self
+    }
+}
+
+impl From<PathBuf> for RecoveryLog {
+    fn from(folder: PathBuf) -> Self {
+        RecoveryLog::at(folder)
+    }
+}
+impl From<&Path> for RecoveryLog {
+    fn from(folder: &Path) -> Self {
+        RecoveryLog::at(folder)
+    }
+}
+impl From<&str> for RecoveryLog {
+    fn from(folder: &str) -> Self {
+        RecoveryLog::at(folder)
+    }
+}
+impl From<String> for RecoveryLog {
+    fn from(folder: String) -> Self {
+        RecoveryLog::at(folder)
+    }
+}

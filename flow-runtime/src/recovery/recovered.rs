@@ -1,0 +1,229 @@
+//! What the log has for the steps, and how each worker takes its part of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::describe::StepId;
+use crate::error::Error;
+use crate::io::file::Files;
+use crate::io::{PartitionId, Resume, resume_at};
+use crate::recovery::block::{Block, Entry, Kind, NO_GROUP};
+use crate::recovery::changes::StepNames;
+use crate::recovery::fault::{damaged, failed, refused};
+use crate::recovery::frame::{Bad, Frames};
+use crate::recovery::names::{Layout, SegmentName};
+use crate::recovery::report::StepRecovered;
+use crate::state::{KeyHasher, LoadError, worker_of};
+use crate::time::{Epoch, Timestamp};
+
+/// A frame of changes that has been checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameAt {
+    /// Which of the files.
+    pub(crate) file: u32,
+    pub(crate) offset: u64,
+    /// The first and the last group in it.
+    pub(crate) groups: (u16, u16),
+}
+
+/// A segment that has been checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CheckedFile {
+    pub(crate) name: SegmentName,
+    pub(crate) seed: u32,
+    pub(crate) end: u64,
+}
+
+/// What the log has for the steps of a dataflow, as of the adopted commit.
+pub(crate) struct Recovered {
+    pub(crate) files: Arc<dyn Files>,
+    pub(crate) layout: Layout,
+    pub(crate) names: Arc<StepNames>,
+    pub(crate) seed: u64,
+    /// The resume epoch.
+    pub(crate) epoch: Epoch,
+    pub(crate) barrier: u64,
+    pub(crate) generation: u64,
+    pub(crate) repaired: Vec<String>,
+    /// When the start began.
+    pub(crate) began: Timestamp,
+    /// The input was ended for good.
+    pub(crate) finished: bool,
+    pub(crate) segments: Vec<CheckedFile>,
+    /// By the number of the step, in the order of epochs.
+    pub(crate) frames: BTreeMap<u32, Vec<FrameAt>>,
+    /// By the number of the step, the last position of each partition.
+    pub(crate) positions: BTreeMap<u32, BTreeMap<PartitionId, Vec<u8>>>,
+    /// What workers have loaded.
+    pub(crate) loaded: Mutex<BTreeMap<StepId, StepRecovered>>,
+}
+
+impl fmt::Debug for Recovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recovered").field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+impl Recovered {
+    /// The saved positions of a source or sink.
+    pub(crate) fn positions(&self, id: &StepId) -> Option<&BTreeMap<PartitionId, Vec<u8>>> {
+        self.positions.get(&self.names.names.get(id)?.number)
+    }
+
+    /// What workers have loaded, step by step.
+    pub(crate) fn take_loaded(&self) -> Vec<StepRecovered> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *loaded).into_values().collect()
+    }
+
+    fn note(&self, id: &StepId, keys: u64, bytes: u64) {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let step = loaded.entry(id.clone()).or_insert_with(|| StepRecovered {
+            step: id.as_str().to_owned(),
+            keys: 0,
+            bytes: 0,
+        });
+        step.keys += keys;
+        step.bytes += bytes;
+    }
+}
+
+/// One worker's view of what is restored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Restoring<'a> {
+    recovered: &'a Recovered,
+    worker: usize,
+    workers: usize,
+}
+
+/// What a keyed entry says.
+pub(crate) enum Keyed<'a> {
+    Value { key: &'a [u8], value: &'a [u8] },
+    Gone { key: &'a [u8] },
+}
+
+impl<'a> Restoring<'a> {
+    pub(crate) fn new(recovered: &'a Recovered, worker: usize, workers: usize) -> Self {
+        Restoring { recovered, worker, workers }
+    }
+
+    /// Hashes keys as the log does.
+    pub(crate) fn hasher(&self) -> KeyHasher {
+        KeyHasher::new(self.recovered.seed)
+    }
+
+    /// The number of key groups.
+    pub(crate) fn groups(&self) -> u32 {
+        self.recovered.names.groups
+    }
+
+    /// Where to begin with a partition, and its saved position as it lies in the log.
+    pub(crate) fn position<P: DeserializeOwned>(
+        &self,
+        id: &StepId,
+        partition: &PartitionId,
+    ) -> Result<(Resume<P>, Option<Vec<u8>>), Error> {
+        resume_at(Some(self.recovered), id, partition)
+    }
+
+    /// Notes how many keys a step has after all.
+    pub(crate) fn has_keys(&self, id: &StepId, keys: usize) {
+        self.recovered.note(id, keys as u64, 0);
+    }
+
+    /// Gives the keyed entries of a step that belong to this worker to `each`, in the order of their epochs.
+    pub(crate) fn keyed(
+        &self,
+        id: &StepId,
+        mut each: impl FnMut(u16, Keyed<'_>) -> Result<(), LoadError>,
+    ) -> Result<(), Error> {
+        let (groups, worker, workers) = (self.groups(), self.worker, self.workers);
+        let owner = move |group: u16| worker_of(u32::from(group), groups, workers);
+        let mine = move |group: u16| group != NO_GROUP && owner(group) == worker;
+        let has_mine = move |frame: &FrameAt| {
+            let (first, last) = frame.groups;
+            first != NO_GROUP && owner(first) <= worker && owner(last) >= worker
+        };
+        self.entries(id, has_mine, mine, |kind, entry| {
+            let Entry { group, key, value } = entry;
+            match kind {
+                Kind::Value => each(group, Keyed::Value { key, value }),
+                Kind::Tombstone => each(group, Keyed::Gone { key }),
+                _ => Err(LoadError::new(
+                    "there is an entry of a kind that this version never writes",
+                )),
+            }
+        })
+    }
+
+    /// Gives the value that every worker has to `each`.
+    pub(crate) fn broadcast(
+        &self,
+        id: &StepId,
+        each: impl FnMut(&[u8]) -> Result<(), LoadError>,
+    ) -> Result<(), Error> {
+        let mut each = each;
+        let frames = self.frames_of(id).last().copied();
+        let is_last = |frame: &FrameAt| {
+            frames.is_some_and(|last| (last.file, last.offset) == (frame.file, frame.offset))
+        };
+        self.entries(id, is_last, |_| true, |_, entry| each(entry.value))
+    }
+
+    fn frames_of(&self, id: &StepId) -> &'a [FrameAt] {
+        let name = self.recovered.names.names.get(id);
+        let frames = name.and_then(|name| self.recovered.frames.get(&name.number));
+        frames.map_or(&[], Vec::as_slice)
+    }
+
+    fn entries(
+        &self,
+        id: &StepId,
+        has: impl Fn(&FrameAt) -> bool,
+        wanted: impl Fn(u16) -> bool,
+        mut each: impl FnMut(Kind, Entry<'_>) -> Result<(), LoadError>,
+    ) -> Result<(), Error> {
+        let Recovered { files, layout, segments, .. } = self.recovered;
+        let mut frames = self.frames_of(id).iter().filter(|frame| has(frame)).peekable();
+        let mut bytes = 0;
+        while let Some(first) = frames.peek().map(|frame| frame.file) {
+            let checked = &segments[first as usize];
+            let path = layout.segment(checked.name);
+            let mut file = files.open(&path).map_err(|error| failed("read", &path, error))?;
+            let mut reader = Frames::new(&mut *file, checked.seed, 0, checked.end);
+            while let Some(frame) = frames.next_if(|frame| frame.file == first) {
+                reader.go_to(frame.offset);
+                let malformed = |what| damaged(&path, Bad::at(frame.offset, what));
+                let read = reader.next().map_err(|bad| damaged(&path, bad))?;
+                let read = read.ok_or_else(|| malformed("a frame is gone"))?;
+                let block =
+                    Block::decode(read.payload).ok_or_else(|| malformed("a block is malformed"))?;
+                let taken = block.entries(&wanted, |entry| {
+                    bytes += (entry.key.len() + entry.value.len()) as u64;
+                    each(block.head.kind, entry)
+                });
+                match taken {
+                    None => return Err(malformed("the entries of a block are malformed")),
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => {
+                        return Err(refused(format!(
+                            "`{}` holds, at byte {}, state that cannot be loaded: {error}",
+                            path.display(),
+                            frame.offset
+                        ))
+                        .help(format!(
+                            "if the type's serde implementation has changed, change it back, or begin the step anew: `--drop-state {id}@{}`",
+                            self.recovered.epoch
+                        ))
+                        .at_step(id));
+                    }
+                }
+            }
+        }
+        self.recovered.note(id, 0, bytes);
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! How keys are encoded in the recovery log.
+//!
+//! Numbers take their full width and strings their own bytes: these are most keys, and postcard's varints cost ten times as
+//! much. All other keys are encoded by postcard. Which form it is follows from the key's type alone.
+
+use std::any::Any;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::state::{LoadError, Saved};
+
+/// The forms, as the log names them.
+const POSTCARD: u8 = 0;
+const NUMBER: u8 = 1;
+const TEXT: u8 = 2;
+
+macro_rules! numbers {
+    ($with:ident) => {
+        $with!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128)
+    };
+}
+
+/// The form in which keys of this type are encoded.
+pub(crate) fn form_of<K: 'static>() -> u8 {
+    let key = std::any::TypeId::of::<K>();
+    macro_rules! is_number {
+        ($($number:ty)*) => { false $(|| key == std::any::TypeId::of::<$number>())* };
+    }
+    if key == std::any::TypeId::of::<String>() {
+        TEXT
+    } else if numbers!(is_number) {
+        NUMBER
+    } else {
+        POSTCARD
+    }
+}
+
+/// Appends a key.
+///
+/// # Errors
+/// When the key's serde implementation refuses it.
+#[inline]
+pub(crate) fn save_key<K: Serialize + 'static>(key: &K, to: &mut Vec<u8>) -> Result<(), LoadError> {
+    // Which of these it is is known when the program is compiled.
+    let any = key as &dyn Any;
+    macro_rules! save_number {
+        ($($number:ty)*) => {$(
+            if let Some(number) = any.downcast_ref::<$number>() {
+                number.save(to);
+                return Ok(());
+            }
+        )*};
+    }
+    numbers!(save_number);
+    if let Some(text) = any.downcast_ref::<String>() {
+        to.extend_from_slice(text.as_bytes());
+        return Ok(());
+    }
+    let bytes = postcard::to_allocvec(key)
+        .map_err(|_| LoadError::new("the key refuses to be serialised"))?;
+    to.extend_from_slice(&bytes);
+    Ok(())
+}
+
+/// Reads a key that fills `bytes`.
+///
+/// # Errors
+/// When the bytes are no such key.
+#[inline]
+pub(crate) fn load_key<K: DeserializeOwned + 'static>(bytes: &[u8]) -> Result<K, LoadError> {
+    let mut key = None::<K>;
+    let any = &mut key as &mut dyn Any;
+    macro_rules! load_number {
+        ($($number:ty)*) => {$(
+            if let Some(key) = any.downcast_mut::<Option<$number>>() {
+                *key = Some(<$number>::load_all(bytes)?);
+            }
+        )*};
+    }
+    numbers!(load_number);
+    if let Some(key) = any.downcast_mut::<Option<String>>() {
+        let text = std::str::from_utf8(bytes).map_err(|_| LoadError::new("a key is not UTF-8"))?;
+        *key = Some(text.to_owned());
+    }
+    match key {
+        Some(key) => Ok(key),
+        None => match postcard::take_from_bytes(bytes) {
+            Ok((key, [])) => Ok(key),
+            _ => Err(LoadError::new("a key cannot be decoded")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Debug;
+
+    fn round<K: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(
+        key: K,
+        form: u8,
+        encoded: &[u8],
+    ) {
+        let mut bytes = Vec::new();
+        save_key(&key, &mut bytes).expect("saves");
+        assert_eq!((form_of::<K>(), bytes.as_slice()), (form, encoded));
+        assert_eq!(load_key::<K>(&bytes), Ok(key));
+        if form != TEXT {
+            bytes.push(b'!');
+            assert!(load_key::<K>(&bytes).is_err(), "a byte too many was accepted");
+        }
+    }
+
+    #[test]
+    fn keys_have_pinned_encodings() {
+        round(258_u64, NUMBER, &[2, 1, 0, 0, 0, 0, 0, 0]);
+        round(-2_i16, NUMBER, &[0xfe, 0xff]);
+        round("añ".to_owned(), TEXT, "añ".as_bytes());
+        round((300_u32, "x".to_owned()), POSTCARD, &[0xac, 2, 1, b'x']);
+        round('x', POSTCARD, &[1, b'x']);
+        round((), POSTCARD, &[]);
+        assert!(load_key::<String>(&[0xff]).is_err());
+        assert!(load_key::<u32>(&[1, 2, 3]).is_err());
+    }
+}
