@@ -166,6 +166,7 @@ where
         &self,
         io: &Io,
         partition: &PartitionId,
+        owner: &str,
         fresh: bool,
     ) -> Result<EpochFileWriter, Error> {
         let folder = self.folder.clone();
@@ -182,7 +183,13 @@ where
                 .help("write to a new folder, empty this one, or start with the log that belongs to it"));
             }
         }
-        Ok(EpochFileWriter { io: io.clone(), folder, partition: partition.clone(), open: None })
+        Ok(EpochFileWriter {
+            io: io.clone(),
+            folder,
+            partition: partition.clone(),
+            hidden: hidden(owner),
+            open: None,
+        })
     }
 
     fn committer(
@@ -206,6 +213,8 @@ pub struct EpochFileWriter {
     io: Io,
     folder: PathBuf,
     partition: PartitionId,
+    /// What our hidden files begin with.
+    hidden: String,
     open: Option<OpenFile>,
 }
 
@@ -226,8 +235,8 @@ impl EpochFileWriter {
 impl TransactionWriter for EpochFileWriter {
     type Block = Rows;
 
-    fn begin(&mut self, owner: &str, number: u64) -> Result<(), Error> {
-        let name = format!("{}{number:020}-{}", hidden(owner), self.partition);
+    fn begin(&mut self, number: u64) -> Result<(), Error> {
+        let name = format!("{}{number:020}-{}", self.hidden, self.partition);
         let path = self.folder.join(&name);
         let file = self.io.files().create(&path, true);
         let file = file.map_err(|error| without_parent(&self.io, &path, error))?;

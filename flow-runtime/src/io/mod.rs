@@ -3,8 +3,8 @@
 //! # What sinks promise
 //!
 //! After a crash a run goes on at the first epoch that is not committed: what belongs to it is read again and written again. What
-//! becomes of the part of it that had been written already is the sink's affair, and each says which of these it is
-//! ([`Delivery`]):
+//! becomes of the part of it that had been written already is the sink's affair, and each says which of these it is, by a type of
+//! [`delivery`]:
 //!
 //! | kind | promise | how | which |
 //! |---|---|---|---|
@@ -179,6 +179,7 @@ pub struct Io {
     /// What sources and sinks have said of files, while they are asked for their partitions.
     told: Arc<Mutex<Vec<Told>>>,
     fence: Option<Fence>,
+    owner: Option<Arc<str>>,
 }
 
 /// That a file is read or written.
@@ -191,7 +192,7 @@ pub(crate) struct Told {
 impl Io {
     /// The outside world with these files.
     pub fn new(files: Arc<dyn Files>) -> Self {
-        Io { files, told: Arc::default(), fence: None }
+        Io { files, told: Arc::default(), fence: None, owner: None }
     }
 
     /// The machine's own files.
@@ -208,6 +209,18 @@ impl Io {
     /// Looks, before anything outside is changed, whether this run still owns its recovery log.
     pub(crate) fn check_fence(&self) -> Result<(), Error> {
         self.fence.as_ref().map_or(Ok(()), Fence::check)
+    }
+
+    /// The same, for a partition of a sink that is opened in a run with a recovery log.
+    pub(crate) fn with_owner(&self, owner: Option<Arc<str>>) -> Self {
+        Io { owner, ..self.clone() }
+    }
+
+    /// What names recovery log, step and partition, in a run with a log, while a partition of a sink is
+    /// [opened](Sink::open). It is the same in every run on a log and differs between logs; the partition's
+    /// [applier](Sink::applier) is given the same.
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
     }
 
     /// The files.

@@ -15,8 +15,6 @@ use serde::{Deserialize, Serialize};
 use std::any::type_name;
 use std::fmt;
 use std::mem;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::bounds::Item;
 use crate::error::{Error, ErrorKind};
@@ -139,7 +137,7 @@ pub trait OutboxConnection: Send {
 ///
 /// See [`Outbox`] for an example; the crate `flow-sqlite` has one for SQLite.
 pub fn outbox<U: Outbox>(target: U) -> OutboxSink<U> {
-    OutboxSink { target, appliers: Appliers::default() }
+    OutboxSink { target }
 }
 
 /// The sink that [`outbox`] makes.
@@ -147,32 +145,6 @@ pub fn outbox<U: Outbox>(target: U) -> OutboxSink<U> {
 #[must_use = "a sink does nothing until it is wired by `sink(stream, ..)`"]
 pub struct OutboxSink<U> {
     target: U,
-    appliers: Appliers,
-}
-
-/// How many apply what the clones of a sink store. Where nobody does there is no recovery log, and rows would be lost.
-#[derive(Clone, Debug, Default)]
-struct Appliers(Arc<AtomicUsize>);
-
-impl Appliers {
-    fn one_more(&self) -> OneApplier {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        OneApplier(self.clone())
-    }
-
-    fn any(&self) -> bool {
-        self.0.load(Ordering::SeqCst) > 0
-    }
-}
-
-/// Counts as long as it lives.
-#[derive(Debug)]
-struct OneApplier(Appliers);
-
-impl Drop for OneApplier {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::SeqCst);
-    }
 }
 
 macro_rules! outbox_sink {
@@ -196,7 +168,7 @@ macro_rules! outbox_sink {
                 _: &PartitionId,
                 resume: Resume<OutboxPosition>,
             ) -> Result<OutboxWriter, Error> {
-                Ok(OutboxWriter::resume(resume, self.appliers.clone()))
+                Ok(OutboxWriter::resume(resume))
             }
             fn applier(
                 &self,
@@ -205,8 +177,7 @@ macro_rules! outbox_sink {
                 owner: &str,
             ) -> Result<Option<Box<dyn Apply>>, Error> {
                 let connection = self.target.connect(partition, owner)?;
-                let counts = self.appliers.one_more();
-                Ok(Some(Box::new(Applier { connection, last: None, failed: false, _counts: counts })))
+                Ok(Some(Box::new(Applier { connection, last: None, failed: false })))
             }
         }
     };
@@ -279,18 +250,15 @@ pub struct OutboxWriter {
     rows: StoredRows,
     /// What was sealed and is not in the log yet.
     sealed: Option<Vec<u8>>,
-    /// Until the first block has come.
-    appliers: Option<Appliers>,
 }
 
 impl OutboxWriter {
-    fn resume(resume: Resume<OutboxPosition>, appliers: Appliers) -> Self {
+    fn resume(resume: Resume<OutboxPosition>) -> Self {
         let position = match resume {
             Resume::Fresh => OutboxPosition::default(),
             Resume::At { position, .. } => position,
         };
-        let appliers = Some(appliers);
-        OutboxWriter { position, rows: StoredRows::default(), sealed: None, appliers }
+        OutboxWriter { position, rows: StoredRows::default(), sealed: None }
     }
 }
 
@@ -299,9 +267,6 @@ impl SinkWriter for OutboxWriter {
     type Position = OutboxPosition;
 
     fn write(&mut self, block: StoredRows) -> Result<(), Error> {
-        if self.appliers.take().is_some_and(|appliers| !appliers.any()) {
-            return Err(no_log("an outbox"));
-        }
         if self.rows.count == 0 {
             self.rows = block;
         } else {
@@ -312,6 +277,7 @@ impl SinkWriter for OutboxWriter {
     }
 
     fn seal(&mut self, _: Barrier) -> Result<OutboxPosition, Error> {
+        // A second line: the engine starts no outbox without a log.
         if self.sealed.is_some() {
             return Err(no_log("an outbox"));
         }
@@ -340,7 +306,6 @@ struct Applier<C> {
     last: Option<Option<Epoch>>,
     /// Behind an epoch that was not applied none may be: the target would take the missing one for applied.
     failed: bool,
-    _counts: OneApplier,
 }
 
 impl<C> fmt::Debug for Applier<C> {

@@ -63,8 +63,9 @@ pub trait Sink<S: Token>: Clone + Send + 'static {
     /// `owner` names recovery log, step and partition. It is the same in every run on a log and differs between logs, so that
     /// a target which remembers what was applied can tell whose it was.
     ///
-    /// It is asked of the sink that the partition is [opened](Sink::open) with or of a clone of it, once in a run and before the first
-    /// block is written; the two halves may share what they have to.
+    /// It is asked for once in a run, before any partition is [opened](Sink::open), and not of the same value: a dataflow is made
+    /// several times, with sinks of its own each time, and what two of them were to share inside would not be shared. All that writer and
+    /// applier have in common is the owner ([`Io::owner`] is the writer's), and what is stored.
     ///
     /// # Errors
     /// When the target cannot be reached; the dataflow does not start.
@@ -183,7 +184,7 @@ pub trait SinkWriter: 'static {
     }
 }
 
-/// A sink has sealed an epoch and nobody has asked what is to be stored with the one before.
+/// A sink that stores something with its epochs has found that nobody takes it.
 #[cold]
 pub(crate) fn no_log(what: &str) -> Error {
     Error::new(

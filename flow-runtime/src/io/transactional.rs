@@ -7,14 +7,13 @@
 //! A crash before the commit of the epoch: the next start aborts the transaction, since no committed epoch names it. A crash after
 //! it: the next start finds the name and commits, a second time if need be.
 //!
-//! Who writes must name its transactions so that the next start finds those that it left; so the writer has to know the owner,
-//! which only the applier is told. The two meet in the sink, of which they all have a clone.
+//! Who writes must name its transactions so that the next start finds those that it left. So writer and committer are both told
+//! their owner, and the name is made of it: they run on different threads and share nothing else.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::mem;
 use std::str;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use crate::bounds::Item;
@@ -52,14 +51,22 @@ pub trait Transactional<S: Token>: Clone + Send + 'static {
     /// An encoder for one worker.
     fn encoder(&self) -> Self::Encoder;
 
-    /// What writes a partition. `fresh`: nothing has been committed for it in this log yet.
+    /// What writes a partition, for this owner. `fresh`: nothing has been committed for it in this log yet.
+    ///
+    /// `owner` names recovery log, step and partition. It is the same in every run on a log and another one with every other log.
     ///
     /// # Errors
     /// When the target cannot be reached; the dataflow does not start.
-    fn writer(&self, io: &Io, partition: &PartitionId, fresh: bool) -> Result<Self::Writer, Error>;
+    fn writer(
+        &self,
+        io: &Io,
+        partition: &PartitionId,
+        owner: &str,
+        fresh: bool,
+    ) -> Result<Self::Writer, Error>;
 
-    /// What commits and aborts in a partition, for this owner: recovery log, step and partition. It is used on a thread that may
-    /// wait, another one than the writer's.
+    /// What commits and aborts in a partition, for the same owner. It is made first, of another value than the writer, and is used on
+    /// another thread, which may wait.
     ///
     /// # Errors
     /// When the target cannot be reached; the dataflow does not start.
@@ -76,13 +83,13 @@ pub trait TransactionWriter: 'static {
     /// A batch of encoded items.
     type Block;
 
-    /// Begins a transaction: the first block of an epoch has come. The name that it gets must tell its `owner`, or
+    /// Begins a transaction: the first block of an epoch has come. The name that it gets must tell the writer's owner, or
     /// [`Committer::unfinished`] could not find it, and its `number`. A number comes a second time only if the transaction that
     /// had it was aborted.
     ///
     /// # Errors
     /// When that fails; the run ends.
-    fn begin(&mut self, owner: &str, number: u64) -> Result<(), Error>;
+    fn begin(&mut self, number: u64) -> Result<(), Error>;
 
     /// Writes a block into the open transaction.
     ///
@@ -144,11 +151,9 @@ pub trait Committer: Send {
 /// A sink that writes every item exactly once to a target with prepared transactions: prepared at the barrier, committed after the
 /// epoch's commit. So it needs a recovery log, and items are seen after the end of their epoch.
 ///
-/// Each step needs one of its own: the clones of one sink belong together.
-///
 /// See [`Transactional`] for what the target has to be able to do.
 pub fn transactional<T>(target: T) -> TransactionalSink<T> {
-    TransactionalSink { target, owners: Owners::default() }
+    TransactionalSink { target }
 }
 
 /// The sink that [`transactional`] makes.
@@ -156,50 +161,6 @@ pub fn transactional<T>(target: T) -> TransactionalSink<T> {
 #[must_use = "a sink does nothing until it is wired by `sink(stream, ..)`"]
 pub struct TransactionalSink<T> {
     pub(crate) target: T,
-    owners: Owners,
-}
-
-/// Who owns which partition in the present run. Shared by the clones of a sink.
-#[derive(Clone, Debug, Default)]
-struct Owners(Arc<Mutex<Vec<(PartitionId, String)>>>);
-
-impl Owners {
-    fn lock(&self) -> MutexGuard<'_, Vec<(PartitionId, String)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn of(&self, partition: &PartitionId) -> Option<String> {
-        let owners = self.lock();
-        owners.iter().find(|(other, _)| other == partition).map(|(_, owner)| owner.clone())
-    }
-
-    fn add(&self, partition: &PartitionId, owner: &str) -> Result<Owned, Error> {
-        let entry = (partition.clone(), owner.to_owned());
-        let mut owners = self.lock();
-        if owners.iter().any(|(other, _)| other == partition) {
-            return Err(Error::new(
-                ErrorKind::Configuration,
-                format!("the partition `{partition}` of a transactional sink is written by two steps or two runs"),
-            )
-            .help("clones of one sink belong together: make one for each step and each run"));
-        }
-        owners.push(entry.clone());
-        drop(owners);
-        Ok(Owned { owners: self.clone(), entry })
-    }
-}
-
-/// That a partition is owned, as long as this lives.
-#[derive(Debug)]
-struct Owned {
-    owners: Owners,
-    entry: (PartitionId, String),
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        self.owners.lock().retain(|entry| *entry != self.entry);
-    }
 }
 
 impl<S: Token, T: Transactional<S>> Sink<S> for TransactionalSink<T> {
@@ -223,14 +184,14 @@ impl<S: Token, T: Transactional<S>> Sink<S> for TransactionalSink<T> {
         partition: &PartitionId,
         resume: Resume<TransactionalPosition>,
     ) -> Result<TransactionalWriter<T::Writer>, Error> {
+        // A second line: the engine starts no transactional sink without a log.
+        let owner = io.owner().ok_or_else(|| no_log("a transactional sink"))?;
         let (fresh, position) = match resume {
             Resume::Fresh => (true, TransactionalPosition { prepared: 0 }),
             Resume::At { position, .. } => (false, position),
         };
         Ok(TransactionalWriter {
-            writer: self.target.writer(io, partition, fresh)?,
-            owners: self.owners.clone(),
-            partition: partition.clone(),
+            writer: self.target.writer(io, partition, owner, fresh)?,
             position,
             open: false,
             sealed: None,
@@ -244,9 +205,8 @@ impl<S: Token, T: Transactional<S>> Sink<S> for TransactionalSink<T> {
         partition: &PartitionId,
         owner: &str,
     ) -> Result<Option<Box<dyn Apply>>, Error> {
-        let owned = self.owners.add(partition, owner)?;
         let committer = self.target.committer(io, partition, owner)?;
-        Ok(Some(Box::new(Applier { committer, failed: false, _owned: owned })))
+        Ok(Some(Box::new(Applier { committer, failed: false })))
     }
 }
 
@@ -259,8 +219,6 @@ pub struct TransactionalPosition {
 /// Writes a transaction for each epoch.
 pub struct TransactionalWriter<W> {
     writer: W,
-    owners: Owners,
-    partition: PartitionId,
     position: TransactionalPosition,
     /// Whether the epoch has a transaction.
     open: bool,
@@ -273,7 +231,6 @@ pub struct TransactionalWriter<W> {
 impl<W> fmt::Debug for TransactionalWriter<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TransactionalWriter")
-            .field("partition", &self.partition)
             .field("position", &self.position)
             .finish_non_exhaustive()
     }
@@ -285,9 +242,7 @@ impl<W: TransactionWriter> SinkWriter for TransactionalWriter<W> {
 
     fn write(&mut self, block: W::Block) -> Result<(), Error> {
         if !self.open {
-            let owner = self.owners.of(&self.partition);
-            let owner = owner.ok_or_else(|| no_log("a transactional sink"))?;
-            self.writer.begin(&owner, self.position.prepared)?;
+            self.writer.begin(self.position.prepared)?;
             self.open = true;
         }
         self.writer.write(block)
@@ -328,7 +283,6 @@ struct Applier<C> {
     committer: C,
     /// Epochs are committed in order: none behind one that was not.
     failed: bool,
-    _owned: Owned,
 }
 
 impl<C> Applier<C> {

@@ -34,7 +34,8 @@ impl Log {
             None => Resume::Fresh,
             Some(position) => Resume::At { epoch: Epoch(self.next), position },
         };
-        let writer = Sink::<Numbers>::open(&sink, io, &partitions[0], resume);
+        let owned = io.with_owner(Some(owner.into()));
+        let writer = Sink::<Numbers>::open(&sink, &owned, &partitions[0], resume);
         let writer = writer.map_err(|error| error.to_string())?;
         let applier = Sink::<Numbers>::applier(&sink, io, &partitions[0], owner);
         let mut applier = applier.expect("is there").expect("a transactional sink has one");
@@ -220,8 +221,9 @@ fn on_a_real_disk() {
         .expect("is there")
         .expect("a transactional sink has one");
     applier.recover(&[]).expect("there is nothing");
+    let owned = io.with_owner(Some("log/step/part 0".into()));
     let mut run = Run {
-        writer: Sink::<Numbers>::open(&sink, &io, partition, Resume::Fresh).expect("opens"),
+        writer: Sink::<Numbers>::open(&sink, &owned, partition, Resume::Fresh).expect("opens"),
         applier,
     };
     let mut log = Log::default();
