@@ -165,7 +165,8 @@ pub trait SinkWriter: 'static {
     }
 
     /// What makes durable all that was sealed so far. It is called after [`seal`](SinkWriter::seal) in a run with a
-    /// recovery log, and what it answers is run before the epoch is committed, on a thread that may wait for the disk.
+    /// recovery log, and what it answers is run before the epoch is committed, on a thread that may wait for the disk. Where several
+    /// epochs are committed together only the last answer is run, and has to do the others' work as well.
     /// `None` where sealing is enough, or where there is nothing to be made durable.
     ///
     /// # Errors

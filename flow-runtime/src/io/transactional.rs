@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::mem;
 use std::str;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use crate::bounds::Item;
@@ -195,7 +196,7 @@ impl<S: Token, T: Transactional<S>> Sink<S> for TransactionalSink<T> {
             position,
             open: false,
             sealed: None,
-            durable: Vec::new(),
+            durable: Arc::default(),
         })
     }
 
@@ -224,8 +225,9 @@ pub struct TransactionalWriter<W> {
     open: bool,
     /// The name of the transaction that was sealed and is not in the log yet.
     sealed: Option<String>,
-    /// What remains to be done for those that were sealed.
-    durable: Vec<Durable>,
+    /// What remains to be done for those that were sealed, in their order. Shared by all that [`durable`](SinkWriter::durable)
+    /// has answered: where several epochs are committed together only the last answer is run, and it must prepare them all.
+    durable: Arc<Mutex<Vec<Durable>>>,
 }
 
 impl<W> fmt::Debug for TransactionalWriter<W> {
@@ -260,7 +262,7 @@ impl<W: TransactionWriter> SinkWriter for TransactionalWriter<W> {
             let Prepared { name, durable } = self.writer.prepare()?;
             self.position.prepared += 1;
             self.sealed = Some(name);
-            self.durable.push(durable);
+            lock(&self.durable).push(durable);
         }
         Ok(self.position)
     }
@@ -270,12 +272,19 @@ impl<W: TransactionWriter> SinkWriter for TransactionalWriter<W> {
     }
 
     fn durable(&mut self) -> Result<Option<Durable>, Error> {
-        let all = mem::take(&mut self.durable);
-        if all.is_empty() {
+        let sealed = Arc::clone(&self.durable);
+        if lock(&sealed).is_empty() {
             return Ok(None);
         }
-        Ok(Some(Box::new(move || all.into_iter().try_for_each(|durable| durable()))))
+        Ok(Some(Box::new(move || {
+            let all = mem::take(&mut *lock(&sealed));
+            all.into_iter().try_for_each(|durable| durable())
+        })))
     }
+}
+
+fn lock(sealed: &Mutex<Vec<Durable>>) -> MutexGuard<'_, Vec<Durable>> {
+    sealed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Commits what is stored, aborts what is not.

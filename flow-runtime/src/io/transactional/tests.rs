@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use std::sync::{Arc, Mutex};
 use crate::io::ChannelEncoder;
 use crate::stream::{NoKey, Stream};
 
@@ -266,6 +265,25 @@ fn a_commit_that_fails_is_repeated_and_none_overtakes_it() {
     target.with(|tables| tables.refuses = None);
     log.run(&target);
     assert_eq!(target.seen(), [1, 2]);
+}
+
+#[test]
+fn of_epochs_that_are_committed_together_only_the_last_answer_is_run() {
+    let (target, mut log) = (Target::default(), Log::default());
+    let mut run = log.run(&target);
+    let mut last = None;
+    for item in [1, 2, 3] {
+        run.write(&[item]);
+        run.writer.seal(Barrier(0)).expect("seals");
+        run.writer.stored().expect("is there");
+        last = run.writer.durable().expect("is there");
+    }
+    last.expect("is there")().expect("prepares");
+    target.with(|tables| {
+        let prepared: Vec<_> =
+            tables.prepared.iter().map(|(name, items)| (&**name, &**items)).collect();
+        assert_eq!(prepared, [("log-0", &[1][..]), ("log-1", &[2]), ("log-2", &[3])]);
+    });
 }
 
 #[test]
