@@ -47,7 +47,9 @@
 //! # }
 //! ```
 //!
-//! A run needs a recovery log for it: there the rows wait for their epoch's commit.
+//! A run needs a recovery log for it, `--recovery DIR` or [`.recovery(dir)`](flow_runtime::Dataflow::recovery): there the rows wait for
+//! their epoch's commit. Without one it does not start. The example `sqlite_counts` is the complete program; kill it and start it
+//! again, with another number of workers if you like.
 //!
 //! # What is in the database
 //!
@@ -57,7 +59,8 @@
 //! CREATE TABLE flow_applied (owner TEXT NOT NULL PRIMARY KEY, epoch INTEGER NOT NULL)
 //! ```
 //!
-//! It holds the last applied epoch of each owner: recovery log and step. Any number of dataflows and sinks may write to one
+//! It holds the last applied epoch of each owner. An owner is called `<log>/<step>/sqlite`: the id of the recovery log, which is made
+//! with the log and is in no other, and the number of the step in it. Any number of dataflows and sinks may write to one
 //! database; each has its line. Leave the line of a log that is still in use alone: without it the rows of the last epochs would be
 //! written twice, and the run is refused. Those of logs that are gone may be deleted.
 //!
@@ -67,7 +70,7 @@
 //! * A database that the sink makes is in WAL mode, so that readers and the sink do not wait for each other; one that is there stays
 //!   as it is. WAL mode is not for network drives: there, make the database yourself.
 //! * If another process holds the database, the sink waits for it, [5 seconds](Sqlite::busy_timeout) unless you say otherwise,
-//!   and then ends the run. Nothing is lost by that: the rows are in the log.
+//!   and then ends the run. Nothing is lost by that: the rows are in the log, and the next start applies them before anything else.
 //! * Foreign keys are enforced.
 //! * SQLite's integers are signed: a `u64` above `i64::MAX`, as a row's field or as an epoch's number, is an error.
 //!
