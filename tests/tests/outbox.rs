@@ -234,6 +234,49 @@ fn rows_of_an_epoch_that_was_not_committed_are_computed_again() {
     assert_eq!(target.by_run()[&4], 3000);
 }
 
+/// The same dataflow under other names of its steps.
+mod renamed {
+    use super::*;
+
+    #[dataflow]
+    pub(super) fn counted<S: Sink<Keyed<String, (u64, u32)>>>(
+        words: Vec<&'static str>,
+        run: u32,
+        out: S,
+    ) {
+        let all = source(from_iter(words));
+        let owned = map(all, |word: &'static str| word.to_owned());
+        let by_word = key_by_ref(owned, |word| word.as_str());
+        let totals = stateful_map(by_word, move |count: &mut u64, _word, _item| {
+            *count += 1;
+            (*count, run)
+        });
+        sink(totals, out);
+    }
+}
+
+#[test]
+fn a_sink_that_is_renamed_stays_the_same_for_its_target() {
+    let (folder, target) = (Folder::new(), Target::new(1));
+    let words = words(1000, &mut Rng::new(4));
+    target.fails_after(2, Fault::LosesAnswer);
+    run(&folder, &words, 1, 2, 100, outbox(target.clone())).expect_err("it loses an answer");
+    target.heals();
+    let log = RecoveryLog::at(folder.log());
+    let log = log.rename_state("counts", "totals").rename_state("counts.sink", "totals.sink");
+    let flow = renamed::counted(words, 2, outbox(target.clone())).recovery(log).workers(3);
+    flow.simulate(Virtual::new(2)).expect("runs to the end");
+    assert_eq!(target.check(), 1000);
+    target.with(|tables| {
+        let owners: Vec<_> = tables.applied.keys().collect();
+        let [owner] = owners[..] else { panic!("{owners:?}") };
+        let parts: Vec<_> = owner.split('/').collect();
+        let [log, step, partition] = parts[..] else { panic!("{owner}") };
+        assert!(log.len() == 32 && log.bytes().all(|digit| digit.is_ascii_hexdigit()), "{owner}");
+        assert!(step.parse::<u32>().is_ok() && partition == "0", "{owner}");
+    });
+}
+
 /// Histories of runs, each ended by something else: most on the virtual schedule, so that they can be repeated, some on threads.
 #[test]
 fn every_row_is_applied_once_through_any_history() {

@@ -290,7 +290,7 @@ fn of_epochs_that_are_committed_together_only_the_last_answer_is_run() {
 fn without_a_log_nothing_can_be_opened() {
     let sink = transactional(Target::default());
     let answer = sink.open(&Io::real(), &PartitionId::new("0"), Resume::Fresh);
-    let error = answer.err().expect("is refused");
+    let error = answer.expect_err("is refused");
     assert_eq!(error.kind(), ErrorKind::Configuration);
     assert!(error.to_string().starts_with("a transactional sink needs a recovery log"), "{error}");
 }
