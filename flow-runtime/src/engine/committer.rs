@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::engine::link::{Link, ToCoordinator};
 use crate::error::{Error, ErrorKind};
-use crate::failure;
+use crate::failure::{self, Note};
 use crate::io::{Apply, PartitionId};
 use crate::recovery::changes::{Changes, StoredBy, Sync};
 use crate::recovery::commits::CommitLog;
@@ -219,9 +219,9 @@ impl Committer<'_> {
                 last.insert((step, partition), run);
             }
         }
-        for run in last.into_values() {
+        for ((step, _), run) in last {
             self.with.fence.check()?;
-            run()?;
+            at_step(self.link, step, run)?;
         }
         Ok(())
     }
@@ -324,7 +324,7 @@ impl Committer<'_> {
             )
             .help("implement `Sink::applier`")
         })?;
-        applier.apply(epoch, &stored.bytes)?;
+        at_step(self.link, stored.step, || applier.apply(epoch, &stored.bytes))?;
         let done =
             |at: &StoredAt| at.step == key.0 && at.partition == key.1.as_str() && at.epoch == epoch;
         self.stored.retain(|at| !done(at));
@@ -339,6 +339,21 @@ impl Committer<'_> {
         }
         if self.link.wait_for_room(self.link.committer(), &error) { Ok(()) } else { Err(error) }
     }
+}
+
+/// Acts on behalf of a step, known by its number in the log: if that fails or panics the error names the step.
+fn at_step<T>(
+    link: &Link,
+    number: u32,
+    act: impl FnOnce() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let names = link.recovered.iter().flat_map(|recovered| &recovered.names.names);
+    let mut steps = names.filter(|(_, name)| name.number == number).map(|(id, _)| id);
+    let Some(id) = steps.next() else { return act() };
+    let note = Note::of(id);
+    let done = act();
+    note.clear();
+    done.map_err(|error| error.at_step(id))
 }
 
 /// Where an epoch's changes have been written.

@@ -18,7 +18,7 @@ use crate::io::file::Lock;
 use crate::plan::FlowPlan;
 use crate::recovery::RecoveryLog;
 use crate::recovery::compare::Fate;
-use crate::recovery::start::{self, Adopted, Folder, hex, read_stored};
+use crate::recovery::start::{self, Adopted, Folder, read_stored};
 
 /// How to run.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ pub(crate) fn launch<P: FlowPlan>(
         committing = Some(Committing {
             layout: adopted.recovered.layout.clone(),
             commits: adopted.commits,
-            log_id: adopted.log_id,
+            log_id: adopted.recovered.log_id,
             generation: adopted.generation,
             fence: adopted.fence.clone(),
             appliers,
@@ -206,8 +206,7 @@ fn recover_sinks(found: &Surveyed, adopted: &Adopted, io: &Io) -> Result<Applier
             continue;
         };
         for partition in partitions {
-            // By its number in the log: a step that is renamed stays the same.
-            let owner = format!("{}/{}/{partition}", hex(&adopted.log_id), name.number);
+            let Some(owner) = recovered.owner(id, partition) else { continue };
             let note = Note::of(id);
             let made = make(io, partition, &owner).map_err(|error| error.at_step(id))?;
             note.clear();

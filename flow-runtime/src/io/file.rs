@@ -118,6 +118,13 @@ pub trait Files: Send + Sync + fmt::Debug {
     /// # Errors
     /// As the operating system says.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Gives a file another name, in place of the file that has it, if there is one. At any time the file has one of the two
+    /// names; which one it has after a power cut is only settled by [`sync_folder`](Files::sync_folder). Both names lie in one folder,
+    /// or at least on one file system.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Makes durable which files are in a folder.
     ///
     /// # Errors
@@ -267,6 +274,9 @@ impl Files for Disk {
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
     }
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         // Elsewhere a folder cannot be opened as a file, and its entries are made durable with the files.

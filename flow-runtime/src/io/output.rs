@@ -233,7 +233,7 @@ fn refused(path: &Path, what: &str) -> Error {
 }
 
 /// A file cannot be made: is the folder missing that it should be in?
-fn without_parent(io: &Io, path: &Path, error: io::Error) -> Error {
+pub(crate) fn without_parent(io: &Io, path: &Path, error: io::Error) -> Error {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     match folder {
         Some(folder)
@@ -254,7 +254,7 @@ fn without_parent(io: &Io, path: &Path, error: io::Error) -> Error {
     }
 }
 
-fn cannot_write(path: &Path, error: io::Error) -> Error {
+pub(crate) fn cannot_write(path: &Path, error: io::Error) -> Error {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Error::io(ErrorKind::OutputClosed, "write", path, error);
     }

@@ -43,6 +43,7 @@ pub(crate) struct CheckedFile {
 pub(crate) struct Recovered {
     pub(crate) files: Arc<dyn Files>,
     pub(crate) layout: Layout,
+    pub(crate) log_id: [u8; 16],
     pub(crate) names: Arc<StepNames>,
     /// The name of the dataflow.
     pub(crate) dataflow: String,
@@ -75,6 +76,14 @@ impl Recovered {
     /// The saved positions of a source or sink.
     pub(crate) fn positions(&self, id: &StepId) -> Option<&BTreeMap<PartitionId, Vec<u8>>> {
         self.positions.get(&self.names.names.get(id)?.number)
+    }
+
+    /// What a sink's target knows a partition by: log, step and partition. The step by its number, so that one that is renamed
+    /// stays the same.
+    pub(crate) fn owner(&self, id: &StepId, partition: &PartitionId) -> Option<Arc<str>> {
+        let step = self.names.names.get(id)?.number;
+        let log = u128::from_be_bytes(self.log_id);
+        Some(format!("{log:032x}/{step}/{partition}").into())
     }
 
     /// What workers have loaded, step by step.
@@ -131,6 +140,11 @@ impl<'a> Restoring<'a> {
         partition: &PartitionId,
     ) -> Result<(Resume<P>, Option<Vec<u8>>), Error> {
         resume_at(Some(self.recovered), id, partition)
+    }
+
+    /// What a sink's target knows a partition by.
+    pub(crate) fn owner(&self, id: &StepId, partition: &PartitionId) -> Option<Arc<str>> {
+        self.recovered.owner(id, partition)
     }
 
     /// Notes how many keys a step has after all.

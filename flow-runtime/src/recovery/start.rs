@@ -55,7 +55,6 @@ pub(crate) struct Adopted {
     pub(crate) fence: Fence,
     pub(crate) recovered: Recovered,
     pub(crate) generation: u64,
-    pub(crate) log_id: [u8; 16],
     pub(crate) lock: Box<dyn Lock>,
 }
 
@@ -158,6 +157,7 @@ impl Folder {
         let recovered = Recovered {
             files: Arc::clone(&files),
             layout: layout.clone(),
+            log_id,
             names: Arc::new(names),
             dataflow: format.dataflow,
             seed: format.seed,
@@ -175,7 +175,7 @@ impl Folder {
         let commits = CommitLog::begin(&files, &layout, log_id, generation, manifest)?;
         let fence = Fence::new(&files, &layout, generation);
         remove_orphans(&*files, &layout, commits.manifest(), generation);
-        Ok(Adopted { commits, fence, recovered, generation, log_id, lock })
+        Ok(Adopted { commits, fence, recovered, generation, lock })
     }
 }
 
@@ -195,11 +195,6 @@ pub(crate) fn plan(
     let found = read_newest(files, &layout, &log_id, &format, u64::MAX)?;
     let compared = compare(&found.manifest, steps, &log.allowed)?;
     Ok(Some((found.manifest, compared)))
-}
-
-/// 32 hexadecimal digits.
-pub(crate) fn hex(id: &[u8; 16]) -> String {
-    format!("{:032x}", u128::from_be_bytes(*id))
 }
 
 fn check_folder(files: &dyn Files, layout: &Layout) -> Result<(), Error> {
