@@ -237,6 +237,7 @@ impl<'a> Coordinator<'a> {
             epoch: recovered.epoch,
             generation: recovered.generation,
             steps: recovered.take_loaded(),
+            dropped: recovered.dropped.clone(),
             repaired: recovered.repaired.clone(),
             took: self.link.env.now().since(recovered.began),
         };

@@ -53,6 +53,7 @@ pub(crate) struct Recovered {
     pub(crate) barrier: u64,
     pub(crate) generation: u64,
     pub(crate) repaired: Vec<String>,
+    pub(crate) dropped: Vec<String>,
     /// When the start began.
     pub(crate) began: Timestamp,
     /// The input was ended for good.

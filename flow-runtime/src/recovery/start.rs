@@ -22,7 +22,7 @@ use crate::recovery::RecoveryLog;
 use crate::recovery::block::{Block, Kind, NO_GROUP};
 use crate::recovery::changes::{StepName, StepNames};
 use crate::recovery::commits::{CommitLog, Found, newest};
-use crate::recovery::compare::{Compared, compare};
+use crate::recovery::compare::{Compared, Fate, compare};
 use crate::recovery::fault::{damaged, failed, refused};
 use crate::recovery::fence::Fence;
 use crate::recovery::frame::{
@@ -133,7 +133,7 @@ impl Folder {
         // Only now: what others have written before the claim is there, what they write after it does not count.
         let found = read_newest(&files, &layout, &log_id, &format, generation)?;
         let Found { mut manifest, repaired, .. } = found;
-        let Compared { steps, next_step, fates: _ } = compare(&manifest, steps, &log.allowed)?;
+        let Compared { steps, next_step, fates } = compare(&manifest, steps, &log.allowed)?;
         let checked = check(&files, &layout, &log_id, &manifest)?;
         manifest.workers = u32::try_from(workers).unwrap_or(u32::MAX);
         (manifest.steps, manifest.next_step) = (steps, next_step);
@@ -165,6 +165,10 @@ impl Folder {
             barrier: manifest.next_barrier(),
             generation,
             repaired,
+            dropped: fates
+                .into_iter()
+                .filter_map(|(id, fate)| (fate == Fate::Dropped).then_some(id))
+                .collect(),
             began,
             finished: manifest.finished,
             segments: checked.segments,

@@ -30,6 +30,7 @@ pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
     let tells: fn(&str) = |text| drop(writeln!(io::stderr(), "{text}"));
     let running = dataflow.spawn_telling((show != Progress::Never).then_some(tells))?;
     signals.lead_to(running.stopper());
+    let watched = running.watch();
     let outcome =
         if show == Progress::Always || show == Progress::Auto && io::stderr().is_terminal() {
             wait_with_progress(running)
@@ -46,7 +47,16 @@ pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
         }
         // Whoever read our output has seen enough: `| head` is no failure.
         Err(error) if error.kind() == ErrorKind::OutputClosed => Ok(()),
-        Err(error) => Err(error),
+        Err(error) => {
+            if show != Progress::Never && watched.recovered().is_some() {
+                let epoch = watched.progress().resume_epoch;
+                let _ = writeln!(
+                    io::stderr(),
+                    "{name}: failed; everything before epoch {epoch} is committed: start again to go on there"
+                );
+            }
+            Err(error)
+        }
     }
 }
 
