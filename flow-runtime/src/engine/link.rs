@@ -157,6 +157,12 @@ impl Link {
     ) -> Self {
         let groups = recovery.as_ref().map_or(GROUPS, |(recovered, _)| recovered.names.groups);
         let (recovered, fence) = recovery.unzip();
+        let resume = recovered.as_ref().map_or(Epoch(0), |recovered| recovered.epoch);
+        let counters = Counters {
+            epoch: AtomicU64::new(resume.0),
+            committed: AtomicU64::new(resume.0),
+            ..Counters::default()
+        };
         Link {
             env,
             workers,
@@ -173,7 +179,7 @@ impl Link {
             report: OnceLock::new(),
             abort: AtomicBool::new(false),
             quiet: AtomicBool::new(false),
-            counters: Counters::default(),
+            counters,
             options,
         }
     }
