@@ -98,6 +98,8 @@ struct Committer<'a> {
     /// What has been stored and not carried out.
     stored: VecDeque<StoredAt>,
     ended: bool,
+    /// The disk is full.
+    waits: bool,
 }
 
 /// Writes the log until it is told to end. A failure ends the run.
@@ -115,6 +117,7 @@ pub(crate) fn commit(link: &Link, with: Committing) {
             segment: None,
             number: 0,
             ended: false,
+            waits: false,
         }
         .run()
     });
@@ -203,6 +206,10 @@ impl Committer<'_> {
         if !commits.is_empty() {
             self.with.fence.check()?;
             self.append(commits)?;
+        }
+        if std::mem::take(&mut self.waits) {
+            tracing::info!("there is room again");
+            self.link.say("there is room again");
         }
         for mut whole in whole {
             let counts = whole.counts();
@@ -342,7 +349,13 @@ impl Committer<'_> {
             return Err(error());
         }
         let error = error();
-        tracing::warn!(%error, "the disk is full: waiting until there is room");
+        if !std::mem::replace(&mut self.waits, true) {
+            tracing::warn!(%error, "the disk is full: waiting until there is room");
+            self.link.say(&format!(
+                "the disk is full: {}; waiting until there is room",
+                error.message()
+            ));
+        }
         let until = self.link.env.now().after(RETRY);
         while self.link.env.now() < until {
             self.link.env.park(self.link.committer(), Some(until));

@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) recovery: Option<RecoveryLog>,
     /// How long a run that was told to stop, or has failed, may go without any progress.
     pub(crate) patience: Duration,
+    /// Says something to whoever runs the dataflow as a program.
+    pub(crate) say: Option<fn(&str)>,
 }
 
 /// A run that has been started.
@@ -46,7 +48,7 @@ pub(crate) fn launch<P: FlowPlan>(
     settings: Settings,
     after: impl FnOnce() + Send + 'static,
 ) -> Result<Launched, Error> {
-    let Settings { env, workers, policy, finish, rate, recovery, patience } = settings;
+    let Settings { env, workers, policy, finish, rate, recovery, patience, say } = settings;
     let io = env.io();
     let log = recovery.as_ref();
     // Before anything else: what follows may make folders.
@@ -89,6 +91,7 @@ pub(crate) fn launch<P: FlowPlan>(
         report_items: policy.report_items(),
         // Workers without a partition have no use for a share.
         rate: rate.map(|rate| rate / found.reading.len().max(1) as f64),
+        say,
     };
     let stack = stack_size(stages);
     let orders = Orders { policy, finish, authority: found.authority, patience };

@@ -95,6 +95,8 @@ pub(crate) struct LinkOptions {
     pub(crate) report_items: Option<u64>,
     /// The most items per second that the sources of one worker may emit.
     pub(crate) rate: Option<f64>,
+    /// Says something to whoever runs the dataflow as a program.
+    pub(crate) say: Option<fn(&str)>,
 }
 
 /// What has happened so far; for progress and for the summary.
@@ -228,6 +230,13 @@ impl Link {
 
     pub(crate) fn next_for_coordinator(&self) -> Option<ToCoordinator> {
         self.to_coordinator.pop()
+    }
+
+    /// Says something to whoever runs the dataflow as a program.
+    pub(crate) fn say(&self, text: &str) {
+        if let Some(say) = self.options.say {
+            say(text);
+        }
     }
 
     /// Counts items, and wakes the coordinator if it sleeps until there are some.

@@ -93,7 +93,12 @@ impl<P: FlowPlan> Dataflow<P> {
     /// # Errors
     /// When the options make no sense or the partitions of a source or sink cannot be listed.
     pub fn spawn(self) -> Result<Running, Error> {
-        self.spawn_on(Arc::new(Real::new()))
+        self.spawn_on(Arc::new(Real::new()), None)
+    }
+
+    /// The same for a program: `say` tells whoever runs it what cannot wait for the end.
+    pub(crate) fn spawn_saying(self, say: fn(&str)) -> Result<Running, Error> {
+        self.spawn_on(Arc::new(Real::new()), Some(say))
     }
 
     /// Runs on a virtual schedule to the end of the input. Nothing may come from outside meanwhile: a run in which everybody waits
@@ -110,7 +115,7 @@ impl<P: FlowPlan> Dataflow<P> {
     /// # Errors
     /// As [`simulate`](Dataflow::simulate).
     pub fn simulate_on(self, schedule: Arc<Virtual>) -> Result<(), Error> {
-        self.spawn_on(schedule)?.wait().map(drop)
+        self.spawn_on(schedule, None)?.wait().map(drop)
     }
 
     /// What a start would make of the recovery log, in words.
@@ -129,7 +134,7 @@ impl<P: FlowPlan> Dataflow<P> {
         &self.options
     }
 
-    fn spawn_on(self, env: Arc<dyn Env>) -> Result<Running, Error> {
+    fn spawn_on(self, env: Arc<dyn Env>, say: Option<fn(&str)>) -> Result<Running, Error> {
         let Dataflow { plan, options } = self;
         let recovery = options.recovery_log();
         let settings = Settings {
@@ -141,6 +146,7 @@ impl<P: FlowPlan> Dataflow<P> {
             rate: options.rate()?,
             recovery,
             patience: Duration::from_secs(30),
+            say,
         };
         tracing::info!(dataflow = P::GRAPH.name, workers = settings.workers, "starting");
         Running::start(P::GRAPH.name, |after| launch(plan, settings, after))

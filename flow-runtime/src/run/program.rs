@@ -26,7 +26,9 @@ pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
     let name = dataflow.graph().name;
     let show = dataflow.options().progress;
     let signals = Signals::expect();
-    let running = dataflow.spawn()?;
+    let running = dataflow.spawn_saying(|text| {
+        let _ = writeln!(io::stderr(), "{}: {text}", P::GRAPH.name);
+    })?;
     signals.lead_to(running.stopper());
     let watched = running.watch();
     let outcome =
