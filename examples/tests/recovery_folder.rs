@@ -149,6 +149,41 @@ fn a_run_on_a_full_disk_waits_and_goes_on_when_there_is_room() {
 }
 
 #[test]
+fn a_run_that_waits_for_room_leaves_no_trace_of_its_attempts() {
+    let case = Case::of(5000);
+    let Some(disk) = SmallDisk::mount(&case, "size=1m") else { return };
+    disk.fill(40);
+    let log = disk.log();
+    let mut process = Process::start(&mut case.words(&log));
+    assert!(process.until("a full disk", |process| process.said().contains(FULL)));
+    // Every attempt touches a folder.
+    let folders = [log.clone(), log.join("seg")];
+    let touched =
+        || folders.clone().map(|folder| fs::metadata(folder).and_then(|meta| meta.modified()).ok());
+    let files = || folders.iter().flat_map(|path| fs::read_dir(path).expect("it is there")).count();
+    let (mut last, mut attempts) = (touched(), 0);
+    let at_first = files();
+    assert!(process.until("some attempts", |_| {
+        attempts += u64::from(touched() != last);
+        last = touched();
+        attempts >= 4
+    }));
+    assert!(files() <= at_first + 1, "{at_first} files have become {}", files());
+
+    // Who does not want to wait ends it, and loses nothing.
+    assert!(process.signal("TERM"));
+    assert!(process.until("an answer", |process| process.said().contains("stopping: ")));
+    assert!(process.signal("TERM"));
+    let said = process.ends(1);
+    let epoch = epoch_after("ended at once: the first epoch that is not committed is ", &said);
+    assert_eq!(epoch, Some(planned_epoch(&mut case.words(&log))), "{said}");
+    disk.make_room();
+    let said = text(&succeed(&mut case.words(&log)).stderr);
+    assert_eq!(epoch_after("resumed at epoch ", &said), epoch, "{said}");
+    case.is_whole(&log);
+}
+
+#[test]
 fn a_run_that_is_not_to_wait_for_room_fails_and_the_next_goes_on() {
     let case = Case::of(5000);
     let Some(disk) = SmallDisk::mount(&case, "size=1m") else { return };
