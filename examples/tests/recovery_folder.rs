@@ -255,3 +255,21 @@ fn a_folder_that_cannot_be_written_is_one_clear_message() {
     }
     refused(&closed.join("log"), "permission denied");
 }
+
+#[test]
+fn a_pipe_cannot_be_the_output_of_a_run_that_goes_on() {
+    let case = Case::of(10);
+    let made = Command::new("mkfifo").arg(case.out()).status();
+    assert!(made.is_ok_and(|status| status.success()), "`mkfifo` is a command of every Unix");
+    let log = case.folder.join("log");
+    // Both ends, so that nobody waits for the other one.
+    let pipe = fs::File::options().read(true).write(true).open(case.out());
+    let message = fail(&mut case.words(&log), 1);
+    assert!(
+        message.contains("step `counts.sink`: cannot write `")
+            && message.contains("counts.csv`: it is a pipe or a device")
+            && message.contains("help: "),
+        "{message}"
+    );
+    drop(pipe);
+}

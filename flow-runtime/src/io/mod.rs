@@ -171,6 +171,11 @@ impl Io {
         self.fence.as_ref().map_or(Ok(()), Fence::check)
     }
 
+    /// Whether this is a run with a recovery log.
+    pub(crate) fn has_log(&self) -> bool {
+        self.fence.is_some()
+    }
+
     /// The files.
     pub fn files(&self) -> &Arc<dyn Files> {
         &self.files

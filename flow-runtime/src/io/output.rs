@@ -77,6 +77,15 @@ impl Target {
             Target::File(path) => path.clone(),
             Target::Folder { path, .. } => path.join(partition.as_str()),
         };
+        if io.has_log()
+            && let Ok(PathKind::Other) = io.files().kind(&path)
+        {
+            return Err(Error::new(
+                ErrorKind::Sink,
+                format!("cannot write `{}`: it is a pipe or a device", path.display()),
+            )
+            .help("a run with a recovery log takes back what was not committed, so it needs a file; without a log it may be a pipe"));
+        }
         match resume {
             Resume::Fresh => FileWriter::create(io, path),
             Resume::At { position, .. } => FileWriter::reopen(io, path, &position),
