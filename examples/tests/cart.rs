@@ -2,12 +2,11 @@
 
 mod common;
 
-use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{example, fail, folder, succeed, text};
+use common::{example, fail, folder, shop, succeed, text};
 
 /// A folder with events, and where the program writes.
 struct Case {
@@ -94,48 +93,9 @@ fn what_comes_twice_or_too_early_is_taken_once() {
     assert_eq!(carts(events, &[]), expected);
 }
 
-/// A shop that a seed decides: events as the program reads them, and what it is to write. Some lines are blank.
-fn generated(lines: u64) -> (String, String) {
-    let mut random = 0x2545_f491_4f6c_dd1d_u64;
-    let mut next = |below: u64| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random % below
-    };
-    let mut carts = vec![(Vec::new(), Vec::new()); 7];
-    let (mut events, mut expected) = (String::new(), String::new());
-    for line in 0..lines {
-        let user = next(carts.len() as u64) as usize;
-        let (unpaid, paid): &mut (Vec<u64>, Vec<u64>) = &mut carts[user];
-        let (kind, order) = match next(8) {
-            0 => {
-                events.push_str("  \n");
-                continue;
-            }
-            1..=3 if !unpaid.is_empty() => {
-                let order = unpaid.remove(next(unpaid.len() as u64) as usize);
-                paid.push(order);
-                ("payment", order)
-            }
-            _ => {
-                unpaid.push(line);
-                ("order", line)
-            }
-        };
-        writeln!(events, r#"{{"user":"user {user}","type":"{kind}","order_id":{order}}}"#)
-            .and_then(|()| {
-                let row = format!(r#""unpaid":{unpaid:?},"paid":{paid:?}"#).replace(", ", ",");
-                writeln!(expected, r#"{{"epoch":{line},"user":"user {user}",{row}}}"#)
-            })
-            .expect("a string takes it");
-    }
-    (events, expected)
-}
-
 #[test]
 fn a_day_in_the_shop_is_the_same_with_any_number_of_workers() {
-    let (events, expected) = generated(1000);
+    let (events, expected) = shop::generated(1000);
     for workers in WORKERS {
         assert!(carts(&events, workers) == expected, "{workers:?}");
     }

@@ -2,28 +2,10 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
+use common::sums::last_lines;
 use common::{example, fail, folder, succeed, text};
-
-/// The last line of each key, and how many lines it has; the first column after the key counts trades.
-fn last_lines(file: &Path) -> BTreeMap<String, (u64, String)> {
-    let mut lines: BTreeMap<String, (u64, String)> = BTreeMap::new();
-    for line in fs::read_to_string(file).expect("the output was written").lines() {
-        let (key, totals) = line.split_once(',').expect("a line is `key,trades,quantity,cents`");
-        let entry = lines.entry(key.to_owned()).or_default();
-        entry.0 += 1;
-        assert!(
-            totals.starts_with(&format!("{},", entry.0)),
-            "update {} of {key}: {totals}",
-            entry.0
-        );
-        totals.clone_into(&mut entry.1);
-    }
-    lines
-}
 
 #[test]
 fn sums_are_the_same_with_any_number_of_workers_and_add_up() {

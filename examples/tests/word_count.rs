@@ -2,68 +2,11 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::process::Stdio;
 
+use common::words::{final_counts, generated, reference};
 use common::{example, fail, folder, succeed, text};
-
-/// The reference: what the words of a text are, and how often each comes.
-fn reference(text: &str) -> BTreeMap<String, u64> {
-    let mut counts = BTreeMap::new();
-    for word in text.to_lowercase().split(|c: char| !c.is_alphabetic() && c != '\'') {
-        if !word.is_empty() {
-            *counts.entry(word.to_owned()).or_insert(0) += 1;
-        }
-    }
-    counts
-}
-
-/// A text that a seed decides: words of all lengths, apostrophes, umlauts, blank and long lines, both line ends.
-fn generated(lines: usize) -> String {
-    let mut random = 0x2545_f491_4f6c_dd1d_u64;
-    let mut next = |below: u64| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random % below
-    };
-    let mut text = String::new();
-    for _ in 0..lines {
-        for _ in 0..next(12) {
-            let word = next(400) * next(400) / 300;
-            match next(9) {
-                0 => text.push_str("It's "),
-                1 => text.push_str("ÄRGER, "),
-                2 => text.push_str("'quoted' "),
-                _ => text.push_str(&format!(
-                    "Word{}-",
-                    "abcdefgh"
-                        .chars()
-                        .cycle()
-                        .skip(word as usize % 8)
-                        .take(1 + word as usize % 5)
-                        .collect::<String>()
-                )),
-            }
-        }
-        text.push_str(if next(2) == 0 { "\n" } else { "\r\n" });
-    }
-    text
-}
-
-/// Checks a file of updates: each word's counts are 1, 2, .. n, each once, in order. Gives the last ones.
-fn final_counts(file: &Path) -> BTreeMap<String, u64> {
-    let mut counts = BTreeMap::new();
-    for line in fs::read_to_string(file).expect("the output was written").lines() {
-        let (word, count) = line.rsplit_once(',').expect("a line is `word,count`");
-        let last: &mut u64 = counts.entry(word.to_owned()).or_default();
-        *last += 1;
-        assert_eq!(count, last.to_string(), "a count of `{word}`");
-    }
-    counts
-}
 
 #[test]
 fn counts_equal_the_reference_with_any_number_of_workers() {

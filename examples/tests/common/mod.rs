@@ -4,6 +4,13 @@
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+#[cfg(unix)]
+pub(crate) mod process;
+pub(crate) mod random;
+pub(crate) mod shop;
+pub(crate) mod sums;
+pub(crate) mod words;
+
 /// The program of an example. Cargo builds it beside the tests of its package.
 pub(crate) fn example(name: &str) -> Command {
     let mut path = std::env::current_exe().expect("a test is a program");

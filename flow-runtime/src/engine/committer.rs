@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::engine::link::{Link, ToCoordinator};
@@ -199,6 +199,7 @@ impl Committer<'_> {
             self.with.fence.check()?;
             self.append(commits)?;
         }
+        self.link.has_room();
         for mut whole in whole {
             let counts = whole.counts();
             for stored in std::mem::take(&mut whole.changes.stored) {
@@ -242,12 +243,24 @@ impl Committer<'_> {
                 Err((path, error)) => {
                     // What a segment holds after a failure is not known: everything goes into another one.
                     self.segment = None;
+                    self.remove_unnamed(&path);
                     if !is_full(&error) {
                         return Err(failed("write", &path, error));
                     }
                     self.wait_for_room(|| failed("write", &path, error))?;
                 }
             }
+        }
+    }
+
+    /// Removes a segment that could not be written, unless a commit names it. While a disk is full there is an attempt a second,
+    /// and a segment for each.
+    fn remove_unnamed(&self, path: &Path) {
+        let layout = &self.with.layout;
+        let parts = &self.with.commits.manifest().parts;
+        if !parts.iter().any(|part| layout.segment(part.file) == path) {
+            // The next start removes it, too.
+            let _ = self.link.env.io().files().remove(path);
         }
     }
 

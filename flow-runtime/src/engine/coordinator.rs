@@ -242,7 +242,7 @@ impl<'a> Coordinator<'a> {
             took: self.link.env.now().since(recovered.began),
         };
         tracing::info!(log = %recovered.layout.root().display(), "{report}");
-        self.link.tell(&format!("{}: {report}", recovered.dataflow));
+        self.link.tell(&report.to_string());
         // Nobody else sets it.
         let _ = self.link.report.set(report);
     }

@@ -82,6 +82,8 @@ pub(crate) struct Link {
     pub(crate) fence: Option<Fence>,
     /// What the start found, once all workers have taken their parts.
     pub(crate) report: OnceLock<RecoveryReport>,
+    /// Somebody waits for a full disk.
+    waits: AtomicBool,
     abort: AtomicBool,
     /// The coordinator sleeps until something happens.
     quiet: AtomicBool,
@@ -115,6 +117,9 @@ struct RoomFor {
 impl AwaitRoom for RoomFor {
     fn wait(&self, refused: &Error) -> bool {
         self.link.wait_for_room(self.worker, refused)
+    }
+    fn has_room(&self) {
+        self.link.has_room();
     }
 }
 
@@ -177,6 +182,7 @@ impl Link {
             recovered,
             fence,
             report: OnceLock::new(),
+            waits: AtomicBool::new(false),
             abort: AtomicBool::new(false),
             quiet: AtomicBool::new(false),
             counters,
@@ -207,6 +213,14 @@ impl Link {
         self.env.io().fenced(self.fence.clone()).patient(room)
     }
 
+    /// What a full disk may have refused went well.
+    pub(crate) fn has_room(&self) {
+        if self.waits.swap(false, Ordering::Relaxed) {
+            tracing::info!("there is room again");
+            self.tell("there is room again");
+        }
+    }
+
     /// Tells a person, if there is one, what happens.
     pub(crate) fn tell(&self, text: &str) {
         if let Some(tell) = self.options.tells {
@@ -216,9 +230,11 @@ impl Link {
 
     /// Waits a while for a full disk, which has refused something. Answers `false` if the run is being given up.
     pub(crate) fn wait_for_room(&self, who: usize, refused: &Error) -> bool {
-        let text = format!("waiting until the disk has room: {}", refused.message());
-        tracing::warn!("{text}");
-        self.tell(&text);
+        if !self.waits.swap(true, Ordering::Relaxed) {
+            let message = refused.message();
+            tracing::warn!(error = message, "the disk is full: waiting until there is room");
+            self.tell(&format!("the disk is full: {message}; waiting until there is room"));
+        }
         let until = self.env.now().after(RETRY);
         while self.env.now() < until && !self.is_aborted() && !self.env.is_stuck() {
             self.env.park(who, Some(until));

@@ -187,6 +187,8 @@ pub struct Io {
 pub(crate) trait AwaitRoom: Send + Sync + fmt::Debug {
     /// Waits a while after something was refused. Answers `false` if it is no use: the run is ending.
     fn wait(&self, refused: &Error) -> bool;
+    /// What had been refused went well after all.
+    fn has_room(&self);
 }
 
 /// That a file is read or written.
@@ -224,9 +226,21 @@ impl Io {
         self.room.as_ref().is_some_and(|room| room.wait(refused))
     }
 
+    /// What the full disk had refused went well after all.
+    pub(crate) fn has_room(&self) {
+        if let Some(room) = &self.room {
+            room.has_room();
+        }
+    }
+
     /// Looks, before anything outside is changed, whether this run still owns its recovery log.
     pub(crate) fn check_fence(&self) -> Result<(), Error> {
         self.fence.as_ref().map_or(Ok(()), Fence::check)
+    }
+
+    /// Whether this is a run with a recovery log.
+    pub(crate) fn has_log(&self) -> bool {
+        self.fence.is_some()
     }
 
     /// The same, for a partition of a sink that is opened in a run with a recovery log.

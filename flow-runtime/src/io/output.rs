@@ -78,6 +78,15 @@ impl Target {
             Target::File(path) => path.clone(),
             Target::Folder { path, .. } => path.join(partition.as_str()),
         };
+        if io.has_log()
+            && let Ok(PathKind::Other) = io.files().kind(&path)
+        {
+            return Err(Error::new(
+                ErrorKind::Sink,
+                format!("cannot write `{}`: it is a pipe or a device", path.display()),
+            )
+            .help("a run with a recovery log takes back what was not committed, so it needs a file; without a log it may be a pipe"));
+        }
         match resume {
             Resume::Fresh => FileWriter::create(io, path),
             Resume::At { position, .. } => FileWriter::reopen(io, path, &position),
@@ -196,12 +205,17 @@ impl SinkWriter for FileWriter {
 
     fn write(&mut self, rows: Rows) -> Result<(), Error> {
         let bytes = rows.behind(self.length);
+        let mut waited = false;
         while let Err(error) = self.file.write_at(self.length, bytes) {
             let is_full = is_full(&error);
             let error = cannot_write(&self.path, error);
             if !is_full || !self.io.wait_for_room(&error) {
                 return Err(error);
             }
+            waited = true;
+        }
+        if waited {
+            self.io.has_room();
         }
         self.length += bytes.len() as u64;
         self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(WINDOW)..]);

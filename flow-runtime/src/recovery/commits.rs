@@ -128,7 +128,14 @@ impl CommitLog {
             });
             match made {
                 Ok(file) => copies.push((path, file)),
-                Err(error) => return Err(Failure { path, action: "write", error }),
+                Err(error) => {
+                    // An empty one means nothing. While a disk is full there is an attempt a second, and a file for each.
+                    let is_empty = self.files.open(&path).and_then(|file| file.is_empty());
+                    if is_empty.is_ok_and(|is_empty| is_empty) {
+                        let _ = self.files.remove(&path);
+                    }
+                    return Err(Failure { path, action: "write", error });
+                }
             }
         }
         let Ok(copies) = <[_; 2]>::try_from(copies) else { return Ok(()) };

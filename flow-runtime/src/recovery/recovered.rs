@@ -45,8 +45,6 @@ pub(crate) struct Recovered {
     pub(crate) layout: Layout,
     pub(crate) log_id: [u8; 16],
     pub(crate) names: Arc<StepNames>,
-    /// The name of the dataflow.
-    pub(crate) dataflow: String,
     pub(crate) seed: u64,
     /// The resume epoch.
     pub(crate) epoch: Epoch,

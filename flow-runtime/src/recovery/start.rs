@@ -159,7 +159,6 @@ impl Folder {
             layout: layout.clone(),
             log_id,
             names: Arc::new(names),
-            dataflow: format.dataflow,
             seed: format.seed,
             epoch: manifest.resume_epoch(),
             barrier: manifest.next_barrier(),

@@ -27,7 +27,7 @@ pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
     let show = dataflow.options().progress;
     let signals = Signals::expect();
     // Nobody may be there to read it.
-    let tells: fn(&str) = |text| drop(writeln!(io::stderr(), "{text}"));
+    let tells: fn(&str) = |text| drop(writeln!(io::stderr(), "{}: {text}", P::GRAPH.name));
     let running = dataflow.spawn_telling((show != Progress::Never).then_some(tells))?;
     signals.lead_to(running.stopper());
     let watched = running.watch();
