@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::{EpochPolicy, Settings, launch, plan_start};
 use crate::env::{Env, Real, Virtual};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::graph::Graph;
 use crate::plan::FlowPlan;
 use crate::recovery::RecoveryLog;
@@ -120,14 +120,11 @@ impl<P: FlowPlan> Dataflow<P> {
 
     /// What a start would make of the recovery log, in words.
     pub(crate) fn plan_of_start(self) -> Result<String, Error> {
-        let Some(log) = self.options.recovery_log() else {
-            return Err(Error::new(
-                ErrorKind::Configuration,
-                "there is no recovery log whose use could be planned",
-            )
-            .help("give one: `--recovery DIR`"));
-        };
-        plan_start(self.plan, &log, self.options.worker_count()?)
+        match self.options.recovery_log()? {
+            Some(log) => plan_start(self.plan, &log, self.options.worker_count()?),
+            // The flag has been refused.
+            None => Ok(String::new()),
+        }
     }
 
     pub(crate) fn options(&self) -> &RunOptions {
@@ -136,7 +133,7 @@ impl<P: FlowPlan> Dataflow<P> {
 
     fn spawn_on(self, env: Arc<dyn Env>, tells: Option<fn(&str)>) -> Result<Running, Error> {
         let Dataflow { plan, options } = self;
-        let recovery = options.recovery_log();
+        let recovery = options.recovery_log()?;
         let settings = Settings {
             env,
             workers: options.worker_count()?,
