@@ -110,12 +110,15 @@ impl Folder {
                 Err(error) => return Err(failed("write", &path, error)),
             }
         };
-        let files = Arc::clone(&self.files);
+        let (files, layout) = (Arc::clone(&self.files), self.layout.clone());
         let adopted = self.adopt_as(generation, steps, workers, log);
         if adopted.is_err() {
-            // The claim is empty, and means nothing. That it is gone matters to nobody.
+            // The claim is empty, and means nothing. It stays where another one was made behind it: a run that is still there knows
+            // by the file that follows its own that it has been overtaken.
             let is_empty = files.open(&claimed).and_then(|file| file.is_empty());
-            if is_empty.is_ok_and(|is_empty| is_empty) {
+            let is_last = list_commits(&*files, &layout)
+                .is_ok_and(|names| names.iter().all(|name| name.generation <= generation));
+            if is_last && is_empty.is_ok_and(|is_empty| is_empty) {
                 let _ = files.remove(&claimed);
             }
         }
