@@ -103,8 +103,9 @@ fn a_signal_commits_the_open_epoch_and_the_next_run_goes_on() {
 fn a_second_signal_ends_a_run_that_cannot_end_well() {
     let (_keep, folder) = folder();
     let input = folder.join("text.txt");
-    // Far more than a pipe holds, of which nobody reads more than a byte.
-    fs::write(&input, by_chance(&mut Random::of(2), 20_000)).expect("the folder is writable");
+    // One line, so that the epoch cannot end before all of it is written: far more than a pipe holds, of which nobody reads more
+    // than a byte.
+    fs::write(&input, "again ".repeat(100_000)).expect("the folder is writable");
     let pipe = folder.join("pipe");
     let made = Command::new("mkfifo").arg(&pipe).status();
     assert!(made.is_ok_and(|status| status.success()), "`mkfifo` is a command of every Unix");
