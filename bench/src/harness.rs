@@ -50,10 +50,14 @@ impl Options {
 pub struct Measured {
     work: &'static str,
     workers: usize,
-    vs_hand: f64,
-    vs_hand_cpu: f64,
-    hand: f64,
+    /// What flow is compared with.
+    with: &'static str,
+    ratio: f64,
+    ratio_cpu: f64,
+    with_rate: f64,
     flow: f64,
+    /// More about flow's runs, as `name=value`.
+    pub more: String,
     /// Whether both sides had the same result in all runs.
     pub agrees: bool,
 }
@@ -61,9 +65,10 @@ pub struct Measured {
 impl Measured {
     /// One line for programs.
     pub fn line(&self) -> String {
-        let Measured { work, workers, vs_hand, vs_hand_cpu, hand, flow, agrees } = self;
+        let Measured { work, workers, with, ratio, ratio_cpu, with_rate, flow, more, agrees } =
+            self;
         format!(
-            "work={work} workers={workers} vs_hand={vs_hand:.2} vs_hand_cpu={vs_hand_cpu:.2} hand_per_s={hand:.0} flow_per_s={flow:.0} agrees={agrees}"
+            "work={work} workers={workers} vs_{with}={ratio:.2} vs_{with}_cpu={ratio_cpu:.2} {with}_per_s={with_rate:.0} flow_per_s={flow:.0}{more} agrees={agrees}"
         )
     }
 }
@@ -76,11 +81,23 @@ pub fn compare(
     hand: impl Fn() -> Sum,
     flow: impl Fn() -> Sum,
 ) -> Measured {
+    compare_with("hand", work, options, items, hand, flow)
+}
+
+/// The same, beside something else than the loop.
+pub fn compare_with(
+    with: &'static str,
+    work: &'static str,
+    options: &Options,
+    items: u64,
+    other: impl Fn() -> Sum,
+    flow: impl Fn() -> Sum,
+) -> Measured {
     let workers = options.workers;
     println!("{work}: {items} items, {workers} worker(s), {} runs each, in turns", options.runs);
     let (mut by_hand, mut on_flow, mut sums) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.runs {
-        for (side, times) in [(&hand as &dyn Fn() -> Sum, &mut by_hand), (&flow, &mut on_flow)] {
+        for (side, times) in [(&other as &dyn Fn() -> Sum, &mut by_hand), (&flow, &mut on_flow)] {
             let (began, cpu) = (Instant::now(), cpu_seconds());
             sums.push(side());
             times.push(Run { wall: began.elapsed().as_secs_f64(), cpu: cpu_seconds() - cpu });
@@ -88,20 +105,22 @@ pub fn compare(
     }
     let agrees = sums.iter().all(|sum| *sum == sums[0]);
     let (hand, flow) = (Times::of(by_hand, items), Times::of(on_flow, items));
-    println!("  hand  {hand}");
-    println!("  flow  {flow}");
+    println!("  {with:<10}  {hand}");
+    println!("  {:<10}  {flow}", "flow");
     if agrees {
-        println!("  both  {:?}", sums[0]);
+        println!("  {:<10}  {:?}", "both", sums[0]);
     } else {
         println!("  THE RESULTS ARE NOT EQUAL: {sums:?}");
     }
     Measured {
         work,
         workers,
-        vs_hand: hand.wall.median / flow.wall.median,
-        vs_hand_cpu: hand.cpu.median / flow.cpu.median,
-        hand: hand.rate(),
+        with,
+        ratio: hand.wall.median / flow.wall.median,
+        ratio_cpu: hand.cpu.median / flow.cpu.median,
+        with_rate: hand.rate(),
         flow: flow.rate(),
+        more: String::new(),
         agrees,
     }
 }

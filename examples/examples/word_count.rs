@@ -1,7 +1,8 @@
 //! Counts the words of texts.
 //!
-//! `word_count [--out FILE] [INPUT]...`: with `--out` every update is a line `word,count`; without, the most frequent words are
-//! printed at the end. Without an input it reads this repository's own Markdown files.
+//! `word_count [--out FILE] [INPUT]...`: with `--out` every update is a line `word,count`; without, the most frequent of the words
+//! that came are printed at the end. Without an input it reads this repository's own Markdown files. With `--recovery DIR` it goes on
+//! where the last run was, and counts on.
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -86,17 +86,19 @@ pub use env::Virtual;
 pub use error::{Error, ErrorKind};
 pub use flow_macros::*;
 pub use recovery::{RecoveryLog, RecoveryReport, StepRecovered};
-pub use run::{Dataflow, Finished, GraphFormat, Progress, RunOptions, Running, Stopper, Summary};
+pub use run::{
+    Dataflow, Finished, GraphFormat, Progress, RunOptions, Running, Saving, Stopper, Summary,
+};
 pub use stream::{Broadcast, Keyed, Stream};
 
 /// Everything that a dataflow is written with.
 pub mod prelude {
     pub use crate::bounds::{Item, Key};
     pub use crate::io::{
-        BadRow, ChannelSink, ChannelSource, Collect, Collected, Csv, CsvFile, JsonLines,
-        JsonLinesFile, Lines, Random, Receiver, Sender, Sink, Source, Stdout, TextFile, Utf8,
-        channel, channel_out, collect, deterministic, epochs_from, epochs_with, for_each,
-        for_each_keyed, from_iter, generate,
+        BadRow, ChannelSink, ChannelSource, Collect, Collected, Csv, CsvFile, EpochFiles,
+        JsonLines, JsonLinesFile, Lines, Random, Receiver, Sender, Sink, Source, Stdout, TextFile,
+        Utf8, channel, channel_out, collect, deterministic, epochs_from, epochs_with, for_each,
+        for_each_keyed, from_iter, generate, outbox,
     };
     pub use crate::steps::*;
     pub use crate::stream::{Broadcast, Keyed, Stream};

@@ -1,4 +1,4 @@
-//! A sink that keeps what it is given, and checks how it is called.
+//! A sink that keeps what it is given, and checks how it is called. A run that goes on drops what had not been committed.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -118,10 +118,19 @@ impl<X> Collect<X> {
         (0..self.partitions).map(|n| PartitionId::new(format!("{n:04}"))).collect()
     }
 
-    fn writer(&self, partition: &PartitionId) -> Result<Collecting<X>, Error> {
+    fn writer(&self, partition: &PartitionId, resume: Resume<u64>) -> Result<Collecting<X>, Error> {
         let partition = self.names().iter().position(|name| name == partition);
         let unknown = || Error::new(ErrorKind::Sink, "there is no such partition");
         let partition = partition.ok_or_else(unknown)?;
+        let sealed = match resume {
+            Resume::Fresh => 0,
+            Resume::At { position, .. } => position as usize,
+        };
+        self.with(|kept| {
+            assert!(kept.epochs[partition].len() >= sealed, "what was committed is not here");
+            kept.epochs[partition].truncate(sealed);
+            kept.lost = 0;
+        });
         Ok(Collecting { partition, open: Vec::new(), sink: self.clone() })
     }
 }
@@ -133,7 +142,7 @@ macro_rules! sinks {
             type Position = u64;
             type Encoder = Gathering<$row>;
             type Writer = Collecting<$row>;
-            type Delivery = delivery::AppendOnly;
+            type Delivery = delivery::Rewindable;
             fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
                 Ok(self.names())
             }
@@ -144,9 +153,9 @@ macro_rules! sinks {
                 &self,
                 _: &Io,
                 partition: &PartitionId,
-                _: Resume<u64>,
+                resume: Resume<u64>,
             ) -> Result<Collecting<$row>, Error> {
-                self.writer(partition)
+                self.writer(partition, resume)
             }
         }
 

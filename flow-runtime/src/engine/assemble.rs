@@ -35,7 +35,7 @@ pub(crate) struct Assembly<'a> {
 
 /// Builds the stages of a worker and opens its part of the input.
 pub(crate) fn assemble<P: FlowPlan>(plan: P, core: &Rc<Core>) -> Result<(), Error> {
-    let io = core.link.io();
+    let io = core.link.io(core.who);
     let mut assembly = Assembly {
         core: Rc::clone(core),
         io,

@@ -13,11 +13,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::engine::link::{Link, ToCoordinator};
 use crate::error::{Error, ErrorKind};
-use crate::failure;
+use crate::failure::{self, Note};
 use crate::io::{Apply, PartitionId};
 use crate::recovery::changes::{Changes, StoredBy, Sync};
 use crate::recovery::commits::CommitLog;
@@ -27,9 +26,6 @@ use crate::recovery::manifest::{Commit, Committed, Part, StoredAt};
 use crate::recovery::segment::Segment;
 use crate::recovery::{Layout, SegmentName};
 use crate::time::{Barrier, Epoch, Timestamp};
-
-/// How often it is tried again whether a full disk has room.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// To the committer.
 #[derive(Debug)]
@@ -64,7 +60,6 @@ pub(crate) struct Committing {
     pub(crate) generation: u64,
     pub(crate) fence: Fence,
     pub(crate) appliers: Appliers,
-    pub(crate) waits_for_room: bool,
 }
 
 /// An epoch whose parts are coming in.
@@ -98,8 +93,6 @@ struct Committer<'a> {
     /// What has been stored and not carried out.
     stored: VecDeque<StoredAt>,
     ended: bool,
-    /// The disk is full.
-    waits: bool,
 }
 
 /// Writes the log until it is told to end. A failure ends the run.
@@ -117,7 +110,6 @@ pub(crate) fn commit(link: &Link, with: Committing) {
             segment: None,
             number: 0,
             ended: false,
-            waits: false,
         }
         .run()
     });
@@ -207,10 +199,7 @@ impl Committer<'_> {
             self.with.fence.check()?;
             self.append(commits)?;
         }
-        if std::mem::take(&mut self.waits) {
-            tracing::info!("there is room again");
-            self.link.say("there is room again");
-        }
+        self.link.has_room();
         for mut whole in whole {
             let counts = whole.counts();
             for stored in std::mem::take(&mut whole.changes.stored) {
@@ -231,9 +220,9 @@ impl Committer<'_> {
                 last.insert((step, partition), run);
             }
         }
-        for run in last.into_values() {
+        for ((step, _), run) in last {
             self.with.fence.check()?;
-            run()?;
+            at_step(self.link, step, run)?;
         }
         Ok(())
     }
@@ -348,7 +337,7 @@ impl Committer<'_> {
             )
             .help("implement `Sink::applier`")
         })?;
-        applier.apply(epoch, &stored.bytes)?;
+        at_step(self.link, stored.step, || applier.apply(epoch, &stored.bytes))?;
         let done =
             |at: &StoredAt| at.step == key.0 && at.partition == key.1.as_str() && at.epoch == epoch;
         self.stored.retain(|at| !done(at));
@@ -357,26 +346,27 @@ impl Committer<'_> {
 
     /// Waits a while, unless a full disk is to end the run.
     fn wait_for_room(&mut self, error: impl FnOnce() -> Error) -> Result<(), Error> {
-        if !self.with.waits_for_room || self.link.is_aborted() {
-            return Err(error());
-        }
         let error = error();
-        if !std::mem::replace(&mut self.waits, true) {
-            tracing::warn!(%error, "the disk is full: waiting until there is room");
-            self.link.say(&format!(
-                "the disk is full: {}; waiting until there is room",
-                error.message()
-            ));
+        if !self.link.options.waits_for_room {
+            return Err(error);
         }
-        let until = self.link.env.now().after(RETRY);
-        while self.link.env.now() < until {
-            self.link.env.park(self.link.committer(), Some(until));
-            if self.link.is_aborted() {
-                return Err(error);
-            }
-        }
-        Ok(())
+        if self.link.wait_for_room(self.link.committer(), &error) { Ok(()) } else { Err(error) }
     }
+}
+
+/// Acts on behalf of a step, known by its number in the log: if that fails or panics the error names the step.
+fn at_step<T>(
+    link: &Link,
+    number: u32,
+    act: impl FnOnce() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let names = link.recovered.iter().flat_map(|recovered| &recovered.names.names);
+    let mut steps = names.filter(|(_, name)| name.number == number).map(|(id, _)| id);
+    let Some(id) = steps.next() else { return act() };
+    let note = Note::of(id);
+    let done = act();
+    note.clear();
+    done.map_err(|error| error.at_step(id))
 }
 
 /// Where an epoch's changes have been written.

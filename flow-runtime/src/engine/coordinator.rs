@@ -237,10 +237,12 @@ impl<'a> Coordinator<'a> {
             epoch: recovered.epoch,
             generation: recovered.generation,
             steps: recovered.take_loaded(),
+            dropped: recovered.dropped.clone(),
             repaired: recovered.repaired.clone(),
             took: self.link.env.now().since(recovered.began),
         };
         tracing::info!(log = %recovered.layout.root().display(), "{report}");
+        self.link.tell(&report.to_string());
         // Nobody else sets it.
         let _ = self.link.report.set(report);
     }

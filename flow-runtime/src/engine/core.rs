@@ -18,6 +18,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Wake, Waker};
 
 use crate::control::Answer;
@@ -105,6 +106,8 @@ pub(crate) struct Core {
     gathered: RefCell<VecDeque<Changes>>,
     /// Used again by one stage after the other.
     buffers: RefCell<Buffers>,
+    /// When a stage has last begun to gather.
+    began: Cell<Timestamp>,
 }
 
 impl Core {
@@ -126,6 +129,7 @@ impl Core {
             waited: Cell::new(false),
             gathered: RefCell::default(),
             buffers: RefCell::default(),
+            began: Cell::new(now),
         }
     }
 
@@ -272,6 +276,7 @@ impl Core {
     /// Where a stage that passes a barrier puts what it changed; `None` in a run without a recovery log.
     pub(crate) fn changes(&self) -> Option<Changes> {
         let recovered = self.link.recovered.as_ref()?;
+        self.began.set(self.link.env.now());
         // While a stage holds the buffers another may come to a barrier, from inside of it: that one has new ones.
         Some(Changes::new(Arc::clone(&recovered.names), self.buffers.take()))
     }
@@ -280,6 +285,12 @@ impl Core {
     pub(crate) fn gathered(&self, barrier: Barrier, changes: Option<Changes>, id: &StepId) {
         let Some(mut changes) = changes else { return };
         self.buffers.replace(changes.take_buffers());
+        let took = self.link.env.now().since(self.began.get()).as_micros() as u64;
+        let saved = &self.link.counters.saved;
+        saved.entries.fetch_add(changes.entries(), Ordering::Relaxed);
+        saved.bytes.fetch_add(changes.bytes() as u64, Ordering::Relaxed);
+        saved.micros.fetch_add(took, Ordering::Relaxed);
+        saved.longest.fetch_max(took, Ordering::Relaxed);
         if let Some(failure) = changes.take_failure() {
             self.fail(failure.at_step(id));
         }

@@ -18,7 +18,7 @@ use crate::io::file::Lock;
 use crate::plan::FlowPlan;
 use crate::recovery::RecoveryLog;
 use crate::recovery::compare::Fate;
-use crate::recovery::start::{self, Adopted, Folder, hex, read_stored};
+use crate::recovery::start::{self, Adopted, Folder, read_stored};
 
 /// How to run.
 #[derive(Debug)]
@@ -30,10 +30,10 @@ pub(crate) struct Settings {
     /// Items per second, over all workers.
     pub(crate) rate: Option<f64>,
     pub(crate) recovery: Option<RecoveryLog>,
+    /// Tells a person what was recovered, and what the run waits for.
+    pub(crate) tells: Option<fn(&str)>,
     /// How long a run that was told to stop, or has failed, may go without any progress.
     pub(crate) patience: Duration,
-    /// Says something to whoever runs the dataflow as a program.
-    pub(crate) say: Option<fn(&str)>,
 }
 
 /// A run that has been started.
@@ -48,7 +48,7 @@ pub(crate) fn launch<P: FlowPlan>(
     settings: Settings,
     after: impl FnOnce() + Send + 'static,
 ) -> Result<Launched, Error> {
-    let Settings { env, workers, policy, finish, rate, recovery, patience, say } = settings;
+    let Settings { env, workers, policy, finish, rate, recovery, tells, patience } = settings;
     let io = env.io();
     let log = recovery.as_ref();
     // Before anything else: what follows may make folders.
@@ -70,7 +70,7 @@ pub(crate) fn launch<P: FlowPlan>(
     let (stages, found) = found;
     let mut hash_seed = 0;
     let (mut recovered, mut committing, mut lock) = (None, None, None);
-    if let (Some(adopted), Some(log)) = (adopted, log) {
+    if let Some(adopted) = adopted {
         hash_seed = adopted.recovered.seed;
         if let Some(last) = adopted.commits.manifest().last {
             env.not_before(last.at);
@@ -78,11 +78,10 @@ pub(crate) fn launch<P: FlowPlan>(
         committing = Some(Committing {
             layout: adopted.recovered.layout.clone(),
             commits: adopted.commits,
-            log_id: adopted.log_id,
+            log_id: adopted.recovered.log_id,
             generation: adopted.generation,
             fence: adopted.fence.clone(),
             appliers,
-            waits_for_room: log.waits_for_room,
         });
         recovered = Some((adopted.recovered, adopted.fence));
         lock = Some(adopted.lock);
@@ -91,7 +90,8 @@ pub(crate) fn launch<P: FlowPlan>(
         report_items: policy.report_items(),
         // Workers without a partition have no use for a share.
         rate: rate.map(|rate| rate / found.reading.len().max(1) as f64),
-        say,
+        tells,
+        waits_for_room: recovery.as_ref().is_some_and(|log| log.waits_for_room),
     };
     let stack = stack_size(stages);
     let orders = Orders { policy, finish, authority: found.authority, patience };
@@ -206,8 +206,7 @@ fn recover_sinks(found: &Surveyed, adopted: &Adopted, io: &Io) -> Result<Applier
             continue;
         };
         for partition in partitions {
-            // By its number in the log: a step that is renamed stays the same.
-            let owner = format!("{}/{}/{partition}", hex(&adopted.log_id), name.number);
+            let Some(owner) = recovered.owner(id, partition) else { continue };
             let note = Note::of(id);
             let made = make(io, partition, &owner).map_err(|error| error.at_step(id))?;
             note.clear();

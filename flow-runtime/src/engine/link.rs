@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use crossbeam_queue::SegQueue;
 
@@ -13,7 +14,7 @@ use crate::engine::fifo::{Fifo, Marker};
 use crate::env::Env;
 use crate::error::Error;
 use crate::host::Assignment;
-use crate::io::Io;
+use crate::io::{AwaitRoom, Io};
 use crate::recovery::RecoveryReport;
 use crate::recovery::fence::Fence;
 use crate::recovery::recovered::Recovered;
@@ -81,6 +82,8 @@ pub(crate) struct Link {
     pub(crate) fence: Option<Fence>,
     /// What the start found, once all workers have taken their parts.
     pub(crate) report: OnceLock<RecoveryReport>,
+    /// Somebody waits for a full disk.
+    waits: AtomicBool,
     abort: AtomicBool,
     /// The coordinator sleeps until something happens.
     quiet: AtomicBool,
@@ -95,8 +98,29 @@ pub(crate) struct LinkOptions {
     pub(crate) report_items: Option<u64>,
     /// The most items per second that the sources of one worker may emit.
     pub(crate) rate: Option<f64>,
-    /// Says something to whoever runs the dataflow as a program.
-    pub(crate) say: Option<fn(&str)>,
+    /// Tells a person what was recovered, and what the run waits for.
+    pub(crate) tells: Option<fn(&str)>,
+    /// While a disk is full the run waits.
+    pub(crate) waits_for_room: bool,
+}
+
+/// How often it is tried again whether a full disk has room.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Has a worker wait for a full disk.
+#[derive(Debug)]
+struct RoomFor {
+    link: Arc<Link>,
+    worker: usize,
+}
+
+impl AwaitRoom for RoomFor {
+    fn wait(&self, refused: &Error) -> bool {
+        self.link.wait_for_room(self.worker, refused)
+    }
+    fn has_room(&self) {
+        self.link.has_room();
+    }
 }
 
 /// What has happened so far; for progress and for the summary.
@@ -108,6 +132,17 @@ pub(crate) struct Counters {
     pub(crate) committed: AtomicU64,
     /// Epochs committed by this run.
     pub(crate) epochs: AtomicU64,
+    pub(crate) saved: SavedCounters,
+}
+
+/// What the recovery log has cost so far.
+#[derive(Debug, Default)]
+pub(crate) struct SavedCounters {
+    pub(crate) entries: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    /// Microseconds that workers have gathered for, all together, and the most for one stage at one barrier.
+    pub(crate) micros: AtomicU64,
+    pub(crate) longest: AtomicU64,
 }
 
 impl std::fmt::Debug for Link {
@@ -127,6 +162,12 @@ impl Link {
     ) -> Self {
         let groups = recovery.as_ref().map_or(GROUPS, |(recovered, _)| recovered.names.groups);
         let (recovered, fence) = recovery.unzip();
+        let resume = recovered.as_ref().map_or(Epoch(0), |recovered| recovered.epoch);
+        let counters = Counters {
+            epoch: AtomicU64::new(resume.0),
+            committed: AtomicU64::new(resume.0),
+            ..Counters::default()
+        };
         Link {
             env,
             workers,
@@ -141,9 +182,10 @@ impl Link {
             recovered,
             fence,
             report: OnceLock::new(),
+            waits: AtomicBool::new(false),
             abort: AtomicBool::new(false),
             quiet: AtomicBool::new(false),
-            counters: Counters::default(),
+            counters,
             options,
         }
     }
@@ -163,9 +205,41 @@ impl Link {
         self.workers + 1 + usize::from(self.recovered.is_some())
     }
 
-    /// The files, which are not written any more once a later run has taken over the log.
-    pub(crate) fn io(&self) -> Io {
-        self.env.io().fenced(self.fence.clone())
+    /// The files as a worker uses them: not written any more once a later run has taken over the log, and waited for while
+    /// they are full.
+    pub(crate) fn io(self: &Arc<Self>, worker: usize) -> Io {
+        let room = RoomFor { link: Arc::clone(self), worker };
+        let room = self.options.waits_for_room.then(|| Arc::new(room) as Arc<dyn AwaitRoom>);
+        self.env.io().fenced(self.fence.clone()).patient(room)
+    }
+
+    /// What a full disk may have refused went well.
+    pub(crate) fn has_room(&self) {
+        if self.waits.swap(false, Ordering::Relaxed) {
+            tracing::info!("there is room again");
+            self.tell("there is room again");
+        }
+    }
+
+    /// Tells a person, if there is one, what happens.
+    pub(crate) fn tell(&self, text: &str) {
+        if let Some(tell) = self.options.tells {
+            tell(text);
+        }
+    }
+
+    /// Waits a while for a full disk, which has refused something. Answers `false` if the run is being given up.
+    pub(crate) fn wait_for_room(&self, who: usize, refused: &Error) -> bool {
+        if !self.waits.swap(true, Ordering::Relaxed) {
+            let message = refused.message();
+            tracing::warn!(error = message, "the disk is full: waiting until there is room");
+            self.tell(&format!("the disk is full: {message}; waiting until there is room"));
+        }
+        let until = self.env.now().after(RETRY);
+        while self.env.now() < until && !self.is_aborted() && !self.env.is_stuck() {
+            self.env.park(who, Some(until));
+        }
+        !self.is_aborted() && !self.env.is_stuck()
     }
 
     /// The queue of an outlet between two workers.
@@ -230,13 +304,6 @@ impl Link {
 
     pub(crate) fn next_for_coordinator(&self) -> Option<ToCoordinator> {
         self.to_coordinator.pop()
-    }
-
-    /// Says something to whoever runs the dataflow as a program.
-    pub(crate) fn say(&self, text: &str) {
-        if let Some(say) = self.options.say {
-            say(text);
-        }
     }
 
     /// Counts items, and wakes the coordinator if it sleeps until there are some.

@@ -144,11 +144,17 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
         let cx = PollContext::new(limit, core.now(), self.epoch, &open.waker);
         let down = &mut self.down;
         let mut items = 0_u64;
-        let next = open.reader.poll(&cx, &mut |item| {
-            items += 1;
-            down.push(Head::NONE, item);
-        })?;
-        if items > 0 && core.link.recovered.as_ref().is_some_and(|recovered| recovered.finished) {
+        let is_finished = core.link.recovered.as_ref().is_some_and(|recovered| recovered.finished);
+        let next = if is_finished {
+            // Nothing of what is refused may come out.
+            open.reader.poll(&cx, &mut |_| items += 1)?
+        } else {
+            open.reader.poll(&cx, &mut |item| {
+                items += 1;
+                down.push(Head::NONE, item);
+            })?
+        };
+        if items > 0 && is_finished {
             return Err(Error::new(
                 ErrorKind::Recovery,
                 format!(

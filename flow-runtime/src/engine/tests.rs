@@ -444,8 +444,8 @@ fn a_worker_that_does_not_come_back_is_left_behind() {
         finish: true,
         rate: None,
         recovery: None,
+        tells: None,
         patience: Duration::from_millis(50),
-        say: None,
     };
     let launched = launch(Plan(Arc::new(Mutex::new(Some(release)))), settings, || ());
     let thread = launched.expect("it starts").thread;

@@ -16,7 +16,7 @@
 //! [`deterministic`] that it will be given the same value again.
 
 use crate::error::Error;
-use crate::io::{Delivery, Io, PartitionId, Resume, Sink};
+use crate::io::{Apply, Delivery, Io, PartitionId, Resume, Sink};
 use crate::stream::Token;
 
 mod sealed {
@@ -151,13 +151,22 @@ impl<U: Token, S: Sink<U>> Sink<U> for Deterministic<S> {
     ) -> Result<S::Writer, Error> {
         self.0.open(io, partition, resume)
     }
+    fn applier(
+        &self,
+        io: &Io,
+        partition: &PartitionId,
+        owner: &str,
+    ) -> Result<Option<Box<dyn Apply>>, Error> {
+        self.0.applier(io, partition, owner)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::{CsvFile, Latest, Stdout, latest};
+    use crate::io::{CsvFile, Latest, Outbox, OutboxConnection, Stdout, latest, outbox};
     use crate::stream::{Keyed, Stream};
+    use crate::time::Epoch;
 
     fn kind<U: Token, S: Sink<U>>(_: &S) -> Delivery {
         S::Delivery::KIND
@@ -171,6 +180,32 @@ mod tests {
         let (printed, file) = (deterministic(Stdout::csv()), deterministic(CsvFile::at("a.csv")));
         assert_eq!(kind::<Stream<u64>, _>(&printed), Delivery::AppendOnly);
         assert_eq!(kind::<Stream<u64>, _>(&file), Delivery::Rewindable);
+    }
+
+    #[test]
+    fn a_declared_outbox_is_applied_as_before() {
+        #[derive(Clone)]
+        struct Nowhere;
+        impl Outbox for Nowhere {
+            type Row = u64;
+            type Connection = Nowhere;
+            fn connect(&self, _: &PartitionId, _: &str) -> Result<Nowhere, Error> {
+                Ok(Nowhere)
+            }
+        }
+        impl OutboxConnection for Nowhere {
+            type Row = u64;
+            fn last_applied(&mut self) -> Result<Option<Epoch>, Error> {
+                Ok(None)
+            }
+            fn apply(&mut self, _: Epoch, _: Vec<u64>) -> Result<(), Error> {
+                Ok(())
+            }
+        }
+        let sink = deterministic(outbox(Nowhere));
+        let partition = PartitionId::new("rows");
+        let applier = Sink::<Stream<u64>>::applier(&sink, &Io::real(), &partition, "log");
+        assert!(applier.expect("connects").is_some());
     }
 
     #[test]

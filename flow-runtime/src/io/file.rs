@@ -118,6 +118,13 @@ pub trait Files: Send + Sync + fmt::Debug {
     /// # Errors
     /// As the operating system says.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Gives a file another name, in place of the file that has it, if there is one. At any time the file has one of the two
+    /// names; which one it has after a power cut is only settled by [`sync_folder`](Files::sync_folder). Both names lie in one folder,
+    /// or at least on one file system.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Makes durable which files are in a folder.
     ///
     /// # Errors
@@ -180,13 +187,20 @@ impl File for DiskFile {
     }
 }
 
-/// The operating system lets go of the lock when the file is closed, and when the process ends in whatever way.
+/// The operating system lets go of the lock when the process ends in whatever way.
 #[derive(Debug)]
 struct DiskLock {
-    _file: fs::File,
+    file: fs::File,
 }
 
 impl Lock for DiskLock {}
+
+impl Drop for DiskLock {
+    fn drop(&mut self) {
+        // Closing the file would not do: a process that is being spawned by this one has it open, too, until its program begins.
+        let _ = self.file.unlock();
+    }
+}
 
 impl Files for Disk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
@@ -222,7 +236,7 @@ impl Files for Disk {
             Ok(()) => {
                 file.set_len(0)?;
                 file.write_all(holder.as_bytes())?;
-                Ok(Locked::Here(Box::new(DiskLock { _file: file })))
+                Ok(Locked::Here(Box::new(DiskLock { file })))
             }
             Err(fs::TryLockError::WouldBlock) => {
                 let mut text = Vec::new();
@@ -268,6 +282,9 @@ impl Files for Disk {
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         // Elsewhere a folder cannot be opened as a file, and its entries are made durable with the files.
         if cfg!(unix) {
@@ -275,5 +292,26 @@ impl Files for Disk {
             fs::File::open(folder)?.sync_all()?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_free_once_it_is_dropped_also_while_a_child_has_the_file_open() {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let path = folder.path().join("LOCK");
+        let file = fs::File::create(&path).expect("it can be made");
+        file.try_lock().expect("nobody has it");
+        // As a process has it that is being spawned.
+        let inherited = file.try_clone().expect("it can be cloned");
+        let lock = DiskLock { file };
+        let locked = |path| Disk.lock(path, "me").expect("it can be tried");
+        assert!(matches!(locked(&path), Locked::Elsewhere(_)));
+        drop(lock);
+        assert!(matches!(locked(&path), Locked::Here(_)));
+        drop(inherited);
     }
 }

@@ -1,4 +1,31 @@
 //! Sources, sinks and the files below them.
+//!
+//! # What sinks promise
+//!
+//! After a crash a run goes on at the first epoch that is not committed: what belongs to it is read again and written again. What
+//! becomes of the part of it that had been written already is the sink's affair, and each says which of these it is, by a type of
+//! [`delivery`]:
+//!
+//! | kind | promise | how | which |
+//! |---|---|---|---|
+//! | rewindable | exactly once | cut back to where the last committed epoch ended | [`CsvFile`], [`JsonLinesFile`], [`TextFile`] |
+//! | transactional | exactly once | prepared at the barrier, committed after the epoch's commit | [`EpochFiles`], [`transactional`] with a [`Transactional`] of yours |
+//! | outbox | exactly once | stored in the log with the epoch, applied after its commit together with its number | [`outbox`] with an [`Outbox`] of yours or with `flow_sqlite` |
+//! | upsert | effectively once | written under a key: what is written again replaces what was there | [`latest`] |
+//! | append-only | at least once | written at once; what belongs to an epoch that was not committed comes again | [`Stdout`], [`channel_out()`], [`for_each`], [`collect`] |
+//!
+//! Exactly once means the result: as if there had been no crash. It holds for what a reader sees after the commit of an epoch; a
+//! rewindable file shows the open epoch before, the other two kinds do not.
+//!
+//! *Upsert* is as good as exactly once if two things hold, which no sink can check: the key is the business's own (an account, not a
+//! running number), and the value follows from the input alone (a total, not "one more"). Then writing again what has been written changes
+//! nothing in the end. In between, a reader may see a value go back: a total that was written before the crash is replaced by earlier
+//! ones until the run is where it was. And if merged streams interleave otherwise the second time, values in between may differ
+//! from those that were seen.
+//!
+//! *Append-only* sinks repeat nothing that was committed: repetitions begin with the resume epoch. A replayed epoch is not the old one
+//! (epochs end by time, inputs interleave), so they cannot be told by their number in it; if they matter, give the items an identity
+//! upstream of anything that depends on order.
 
 mod bad_row;
 mod channel;
@@ -7,6 +34,7 @@ mod collect;
 mod csv;
 mod csv_file;
 pub mod delivery;
+mod epoch_files;
 mod epoch_per_line;
 mod epochs;
 pub mod file;
@@ -18,6 +46,7 @@ mod json_lines;
 mod json_lines_file;
 mod latest;
 mod lines;
+mod outbox;
 mod output;
 mod queue;
 pub mod replay;
@@ -30,6 +59,7 @@ mod stdout;
 mod testing;
 mod text;
 mod text_file;
+mod transactional;
 
 pub use bad_row::{BadRow, Lenient, OnBadRow, Skip, Strict};
 pub use channel::{ChannelReader, ChannelSource, SendError, Sender, TrySendError, channel};
@@ -40,6 +70,7 @@ pub use collect::{Collect, Collected, NoWriter, collect};
 pub use csv::{Csv, CsvReader};
 pub use csv_file::CsvFile;
 pub use delivery::{Deterministic, deterministic};
+pub use epoch_files::{EpochFileCommitter, EpochFileWriter, EpochFiles};
 pub use epoch_per_line::{EpochPerLine, EpochPerLineReader, LineReader};
 pub use epochs::{EpochPosition, EpochReader, EpochsFrom, EpochsWith, epochs_from, epochs_with};
 pub use for_each::{ForEach, ForEachKeyed, for_each, for_each_keyed};
@@ -49,6 +80,10 @@ pub use json_lines::{JsonLines, JsonLinesReader};
 pub use json_lines_file::JsonLinesFile;
 pub use latest::{Latest, LatestEncoder, LatestItems, LatestWriter, latest};
 pub use lines::{Lines, LinesReader, Utf8};
+pub use outbox::{
+    Outbox, OutboxConnection, OutboxPosition, OutboxSink, OutboxWriter, StoredRows,
+    StoredRowsEncoder, outbox,
+};
 pub use output::{FileEnd, FileWriter};
 pub use rows::{CsvRows, JsonRows, Rows, TextRows};
 pub use sink::{Apply, Delivery, Durable, Encoder, Sink, SinkWriter};
@@ -57,6 +92,10 @@ pub use stdin::{StdinLines, StdinReader};
 pub use stdout::{Stdout, StdoutCsv, StdoutJson, StdoutLines, StdoutWriter};
 pub use text::FilePosition;
 pub use text_file::TextFile;
+pub use transactional::{
+    Committer, Prepared, TransactionWriter, Transactional, TransactionalPosition,
+    TransactionalSink, TransactionalWriter, transactional,
+};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -140,6 +179,16 @@ pub struct Io {
     /// What sources and sinks have said of files, while they are asked for their partitions.
     told: Arc<Mutex<Vec<Told>>>,
     fence: Option<Fence>,
+    room: Option<Arc<dyn AwaitRoom>>,
+    owner: Option<Arc<str>>,
+}
+
+/// Waits for a full disk to have room again.
+pub(crate) trait AwaitRoom: Send + Sync + fmt::Debug {
+    /// Waits a while after something was refused. Answers `false` if it is no use: the run is ending.
+    fn wait(&self, refused: &Error) -> bool;
+    /// What had been refused went well after all.
+    fn has_room(&self);
 }
 
 /// That a file is read or written.
@@ -152,7 +201,7 @@ pub(crate) struct Told {
 impl Io {
     /// The outside world with these files.
     pub fn new(files: Arc<dyn Files>) -> Self {
-        Io { files, told: Arc::default(), fence: None }
+        Io { files, told: Arc::default(), fence: None, room: None, owner: None }
     }
 
     /// The machine's own files.
@@ -166,6 +215,24 @@ impl Io {
         self
     }
 
+    /// The same, of a run that waits while a disk is full.
+    pub(crate) fn patient(mut self, room: Option<Arc<dyn AwaitRoom>>) -> Self {
+        self.room = room;
+        self
+    }
+
+    /// Waits a while before what the full disk refused is tried again. Answers `false` if the run is to fail instead.
+    pub(crate) fn wait_for_room(&self, refused: &Error) -> bool {
+        self.room.as_ref().is_some_and(|room| room.wait(refused))
+    }
+
+    /// What the full disk had refused went well after all.
+    pub(crate) fn has_room(&self) {
+        if let Some(room) = &self.room {
+            room.has_room();
+        }
+    }
+
     /// Looks, before anything outside is changed, whether this run still owns its recovery log.
     pub(crate) fn check_fence(&self) -> Result<(), Error> {
         self.fence.as_ref().map_or(Ok(()), Fence::check)
@@ -174,6 +241,18 @@ impl Io {
     /// Whether this is a run with a recovery log.
     pub(crate) fn has_log(&self) -> bool {
         self.fence.is_some()
+    }
+
+    /// The same, for a partition of a sink that is opened in a run with a recovery log.
+    pub(crate) fn with_owner(&self, owner: Option<Arc<str>>) -> Self {
+        Io { owner, ..self.clone() }
+    }
+
+    /// What names recovery log, step and partition, in a run with a log, while a partition of a sink is
+    /// [opened](Sink::open). It is the same in every run on a log and differs between logs; the partition's
+    /// [applier](Sink::applier) is given the same.
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
     }
 
     /// The files.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, ErrorKind};
 use crate::io::file::{File, PathKind};
 use crate::io::{Durable, Io, PartitionId, Resume, Rows, SinkWriter};
+use crate::recovery::fault::is_full;
 use crate::time::Barrier;
 
 /// How much of the end of a file is compared when writing goes on.
@@ -204,7 +205,18 @@ impl SinkWriter for FileWriter {
 
     fn write(&mut self, rows: Rows) -> Result<(), Error> {
         let bytes = rows.behind(self.length);
-        self.file.write_at(self.length, bytes).map_err(|error| cannot_write(&self.path, error))?;
+        let mut waited = false;
+        while let Err(error) = self.file.write_at(self.length, bytes) {
+            let is_full = is_full(&error);
+            let error = cannot_write(&self.path, error);
+            if !is_full || !self.io.wait_for_room(&error) {
+                return Err(error);
+            }
+            waited = true;
+        }
+        if waited {
+            self.io.has_room();
+        }
         self.length += bytes.len() as u64;
         self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(WINDOW)..]);
         self.tail.drain(..self.tail.len().saturating_sub(WINDOW));
@@ -235,7 +247,7 @@ fn refused(path: &Path, what: &str) -> Error {
 }
 
 /// A file cannot be made: is the folder missing that it should be in?
-fn without_parent(io: &Io, path: &Path, error: io::Error) -> Error {
+pub(crate) fn without_parent(io: &Io, path: &Path, error: io::Error) -> Error {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     match folder {
         Some(folder)
@@ -256,7 +268,7 @@ fn without_parent(io: &Io, path: &Path, error: io::Error) -> Error {
     }
 }
 
-fn cannot_write(path: &Path, error: io::Error) -> Error {
+pub(crate) fn cannot_write(path: &Path, error: io::Error) -> Error {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Error::io(ErrorKind::OutputClosed, "write", path, error);
     }

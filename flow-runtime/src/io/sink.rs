@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bounds::Item;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::io::delivery::DeliveryKind;
 use crate::io::{Io, PartitionId, Resume};
 use crate::stream::Token;
@@ -62,6 +62,10 @@ pub trait Sink<S: Token>: Clone + Send + 'static {
     ///
     /// `owner` names recovery log, step and partition. It is the same in every run on a log and differs between logs, so that
     /// a target which remembers what was applied can tell whose it was.
+    ///
+    /// It is asked for once in a run, before any partition is [opened](Sink::open), and not of the same value: a dataflow is made
+    /// several times, with sinks of its own each time, and what two of them were to share inside would not be shared. All that writer and
+    /// applier have in common is the owner ([`Io::owner`] is the writer's), and what is stored.
     ///
     /// # Errors
     /// When the target cannot be reached; the dataflow does not start.
@@ -161,7 +165,8 @@ pub trait SinkWriter: 'static {
     }
 
     /// What makes durable all that was sealed so far. It is called after [`seal`](SinkWriter::seal) in a run with a
-    /// recovery log, and what it answers is run before the epoch is committed, on a thread that may wait for the disk.
+    /// recovery log, and what it answers is run before the epoch is committed, on a thread that may wait for the disk. Where several
+    /// epochs are committed together only the last answer is run, and has to do the others' work as well.
     /// `None` where sealing is enough, or where there is nothing to be made durable.
     ///
     /// # Errors
@@ -178,6 +183,18 @@ pub trait SinkWriter: 'static {
         let _ = epoch;
         Ok(())
     }
+}
+
+/// A sink that stores something with its epochs has found that nobody takes it.
+#[cold]
+pub(crate) fn no_log(what: &str) -> Error {
+    Error::new(
+        ErrorKind::Configuration,
+        format!(
+            "{what} needs a recovery log, and this run has none: what it was given would be lost"
+        ),
+    )
+    .help("run with a recovery log: `--recovery DIR`, or `.recovery(dir)`")
 }
 
 /// What a sink promises about items that are sent again after a crash, as a value. A sink states it as a type:

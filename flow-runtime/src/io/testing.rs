@@ -350,6 +350,12 @@ impl Files for Memory {
         let gone = lock(&self.0).files.remove(&plain(path));
         gone.map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut tree = lock(&self.0);
+        let bytes = tree.files.remove(&plain(from)).ok_or(io::ErrorKind::NotFound)?;
+        tree.files.insert(plain(to), bytes);
+        Ok(())
+    }
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         lock(&self.0).synced.push(plain(folder));
         Ok(())

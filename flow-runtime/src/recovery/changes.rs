@@ -113,6 +113,11 @@ impl Changes {
         self.payloads.iter().map(|payload| payload.bytes.len()).sum()
     }
 
+    /// The entries gathered.
+    pub(crate) fn entries(&self) -> u64 {
+        self.payloads.iter().map(|payload| u64::from(payload.count)).sum()
+    }
+
     /// Whether anything has changed.
     pub(crate) fn is_empty(&self) -> bool {
         self.payloads.is_empty()

@@ -32,6 +32,8 @@ pub(crate) mod recovered;
 mod report;
 pub(crate) mod segment;
 pub(crate) mod start;
+#[cfg(test)]
+mod vectors;
 
 pub(crate) use names::{Layout, SegmentName};
 pub use report::{RecoveryReport, StepRecovered};

@@ -27,6 +27,8 @@ pub(crate) struct FrameAt {
     pub(crate) offset: u64,
     /// The first and the last group in it.
     pub(crate) groups: (u16, u16),
+    pub(crate) barrier: u64,
+    pub(crate) entries: u32,
 }
 
 /// A segment that has been checked.
@@ -41,6 +43,7 @@ pub(crate) struct CheckedFile {
 pub(crate) struct Recovered {
     pub(crate) files: Arc<dyn Files>,
     pub(crate) layout: Layout,
+    pub(crate) log_id: [u8; 16],
     pub(crate) names: Arc<StepNames>,
     pub(crate) seed: u64,
     /// The resume epoch.
@@ -48,6 +51,7 @@ pub(crate) struct Recovered {
     pub(crate) barrier: u64,
     pub(crate) generation: u64,
     pub(crate) repaired: Vec<String>,
+    pub(crate) dropped: Vec<String>,
     /// When the start began.
     pub(crate) began: Timestamp,
     /// The input was ended for good.
@@ -71,6 +75,14 @@ impl Recovered {
     /// The saved positions of a source or sink.
     pub(crate) fn positions(&self, id: &StepId) -> Option<&BTreeMap<PartitionId, Vec<u8>>> {
         self.positions.get(&self.names.names.get(id)?.number)
+    }
+
+    /// What a sink's target knows a partition by: log, step and partition. The step by its number, so that one that is renamed
+    /// stays the same.
+    pub(crate) fn owner(&self, id: &StepId, partition: &PartitionId) -> Option<Arc<str>> {
+        let step = self.names.names.get(id)?.number;
+        let log = u128::from_be_bytes(self.log_id);
+        Some(format!("{log:032x}/{step}/{partition}").into())
     }
 
     /// What workers have loaded, step by step.
@@ -129,9 +141,27 @@ impl<'a> Restoring<'a> {
         resume_at(Some(self.recovered), id, partition)
     }
 
+    /// What a sink's target knows a partition by.
+    pub(crate) fn owner(&self, id: &StepId, partition: &PartitionId) -> Option<Arc<str>> {
+        self.recovered.owner(id, partition)
+    }
+
     /// Notes how many keys a step has after all.
     pub(crate) fn has_keys(&self, id: &StepId, keys: usize) {
         self.recovered.note(id, keys as u64, 0);
+    }
+
+    /// How many keys of a step this worker will have at some time, at least: no key is twice in an epoch.
+    pub(crate) fn keys_at_least(&self, id: &StepId) -> usize {
+        let (mut most, mut now) = (0_u64, (0_u64, 0_u64));
+        for frame in self.frames_of(id) {
+            if frame.barrier != now.0 {
+                now = (frame.barrier, 0);
+            }
+            now.1 += u64::from(frame.entries);
+            most = most.max(now.1);
+        }
+        usize::try_from(most / self.workers as u64).unwrap_or(0)
     }
 
     /// Gives the keyed entries of a step that belong to this worker to `each`, in the order of their epochs.

@@ -17,6 +17,8 @@ pub struct RecoveryReport {
     pub generation: u64,
     /// The steps with state, in the order of their ids.
     pub steps: Vec<StepRecovered>,
+    /// The steps whose saved state was dropped, as was asked for.
+    pub dropped: Vec<String>,
     /// Files of which one copy was damaged or missing, each in words. The other copy was whole.
     pub repaired: Vec<String>,
     /// How long it took, from the start to the first poll of a source.
@@ -47,6 +49,9 @@ impl fmt::Display for RecoveryReport {
             write!(f, ", {}: {} {keys} ({} bytes)", step.step, step.keys, step.bytes)?;
         }
         write!(f, ", {} ms", self.took.as_millis())?;
+        for dropped in &self.dropped {
+            write!(f, "; dropped the state of {dropped}")?;
+        }
         for repaired in &self.repaired {
             write!(f, "; repaired: {repaired}")?;
         }

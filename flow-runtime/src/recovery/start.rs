@@ -22,7 +22,7 @@ use crate::recovery::RecoveryLog;
 use crate::recovery::block::{Block, Kind, NO_GROUP};
 use crate::recovery::changes::{StepName, StepNames};
 use crate::recovery::commits::{CommitLog, Found, newest};
-use crate::recovery::compare::{Compared, compare};
+use crate::recovery::compare::{Compared, Fate, compare};
 use crate::recovery::fault::{damaged, failed, refused};
 use crate::recovery::fence::Fence;
 use crate::recovery::frame::{
@@ -55,7 +55,6 @@ pub(crate) struct Adopted {
     pub(crate) fence: Fence,
     pub(crate) recovered: Recovered,
     pub(crate) generation: u64,
-    pub(crate) log_id: [u8; 16],
     pub(crate) lock: Box<dyn Lock>,
 }
 
@@ -134,7 +133,7 @@ impl Folder {
         // Only now: what others have written before the claim is there, what they write after it does not count.
         let found = read_newest(&files, &layout, &log_id, &format, generation)?;
         let Found { mut manifest, repaired, .. } = found;
-        let Compared { steps, next_step, fates: _ } = compare(&manifest, steps, &log.allowed)?;
+        let Compared { steps, next_step, fates } = compare(&manifest, steps, &log.allowed)?;
         let checked = check(&files, &layout, &log_id, &manifest)?;
         manifest.workers = u32::try_from(workers).unwrap_or(u32::MAX);
         (manifest.steps, manifest.next_step) = (steps, next_step);
@@ -158,12 +157,17 @@ impl Folder {
         let recovered = Recovered {
             files: Arc::clone(&files),
             layout: layout.clone(),
+            log_id,
             names: Arc::new(names),
             seed: format.seed,
             epoch: manifest.resume_epoch(),
             barrier: manifest.next_barrier(),
             generation,
             repaired,
+            dropped: fates
+                .into_iter()
+                .filter_map(|(id, fate)| (fate == Fate::Dropped).then_some(id))
+                .collect(),
             began,
             finished: manifest.finished,
             segments: checked.segments,
@@ -174,7 +178,7 @@ impl Folder {
         let commits = CommitLog::begin(&files, &layout, log_id, generation, manifest)?;
         let fence = Fence::new(&files, &layout, generation);
         remove_orphans(&*files, &layout, commits.manifest(), generation);
-        Ok(Adopted { commits, fence, recovered, generation, log_id, lock })
+        Ok(Adopted { commits, fence, recovered, generation, lock })
     }
 }
 
@@ -194,11 +198,6 @@ pub(crate) fn plan(
     let found = read_newest(files, &layout, &log_id, &format, u64::MAX)?;
     let compared = compare(&found.manifest, steps, &log.allowed)?;
     Ok(Some((found.manifest, compared)))
-}
-
-/// 32 hexadecimal digits.
-pub(crate) fn hex(id: &[u8; 16]) -> String {
-    format!("{:032x}", u128::from_be_bytes(*id))
 }
 
 fn check_folder(files: &dyn Files, layout: &Layout) -> Result<(), Error> {
@@ -494,7 +493,10 @@ fn check_part(
             Kind::Stored => {}
             _ => {
                 let groups = block.groups().unwrap_or((NO_GROUP, NO_GROUP));
-                let at = FrameAt { file: number, offset, groups };
+                // An entry takes two bytes at least: no more is promised to those that make room.
+                let most = u32::try_from(frame.payload.len() / 2).unwrap_or(u32::MAX);
+                let (barrier, entries) = (head.barrier, head.count.min(most));
+                let at = FrameAt { file: number, offset, groups, barrier, entries };
                 checked.frames.entry(step).or_default().push(at);
             }
         }

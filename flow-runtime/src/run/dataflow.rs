@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::{EpochPolicy, Settings, launch, plan_start};
 use crate::env::{Env, Real, Virtual};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::graph::Graph;
 use crate::plan::FlowPlan;
 use crate::recovery::RecoveryLog;
@@ -96,9 +96,9 @@ impl<P: FlowPlan> Dataflow<P> {
         self.spawn_on(Arc::new(Real::new()), None)
     }
 
-    /// The same for a program: `say` tells whoever runs it what cannot wait for the end.
-    pub(crate) fn spawn_saying(self, say: fn(&str)) -> Result<Running, Error> {
-        self.spawn_on(Arc::new(Real::new()), Some(say))
+    /// The same; what was recovered, and what the run waits for, is told to a person.
+    pub(crate) fn spawn_telling(self, tells: Option<fn(&str)>) -> Result<Running, Error> {
+        self.spawn_on(Arc::new(Real::new()), tells)
     }
 
     /// Runs on a virtual schedule to the end of the input. Nothing may come from outside meanwhile: a run in which everybody waits
@@ -120,23 +120,20 @@ impl<P: FlowPlan> Dataflow<P> {
 
     /// What a start would make of the recovery log, in words.
     pub(crate) fn plan_of_start(self) -> Result<String, Error> {
-        let Some(log) = self.options.recovery_log() else {
-            return Err(Error::new(
-                ErrorKind::Configuration,
-                "there is no recovery log whose use could be planned",
-            )
-            .help("give one: `--recovery DIR`"));
-        };
-        plan_start(self.plan, &log, self.options.worker_count()?)
+        match self.options.recovery_log()? {
+            Some(log) => plan_start(self.plan, &log, self.options.worker_count()?),
+            // The flag has been refused.
+            None => Ok(String::new()),
+        }
     }
 
     pub(crate) fn options(&self) -> &RunOptions {
         &self.options
     }
 
-    fn spawn_on(self, env: Arc<dyn Env>, say: Option<fn(&str)>) -> Result<Running, Error> {
+    fn spawn_on(self, env: Arc<dyn Env>, tells: Option<fn(&str)>) -> Result<Running, Error> {
         let Dataflow { plan, options } = self;
-        let recovery = options.recovery_log();
+        let recovery = options.recovery_log()?;
         let settings = Settings {
             env,
             workers: options.worker_count()?,
@@ -145,8 +142,8 @@ impl<P: FlowPlan> Dataflow<P> {
             finish: options.finish || recovery.is_none(),
             rate: options.rate()?,
             recovery,
+            tells,
             patience: Duration::from_secs(30),
-            say,
         };
         tracing::info!(dataflow = P::GRAPH.name, workers = settings.workers, "starting");
         Running::start(P::GRAPH.name, |after| launch(plan, settings, after))

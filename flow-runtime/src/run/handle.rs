@@ -52,8 +52,24 @@ pub struct Summary {
     pub resume_epoch: Epoch,
     /// Epochs that this run has committed.
     pub epochs: u64,
+    /// What the recovery log has cost; all zero in a run without one.
+    pub saved: Saving,
     /// How long it took.
     pub elapsed: Duration,
+}
+
+/// What the recovery log has cost a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Saving {
+    /// Keys whose state was saved, each time, and positions.
+    pub entries: u64,
+    /// The bytes of these.
+    pub bytes: u64,
+    /// How long workers have gathered them for at barriers, all together.
+    pub gathering: Duration,
+    /// The longest that one stage has stood still for at a barrier.
+    pub longest_pause: Duration,
 }
 
 impl Running {
@@ -163,6 +179,14 @@ impl Watch {
             items_out: counters.items_out.load(Ordering::Relaxed),
             resume_epoch: Epoch(counters.committed.load(Ordering::Relaxed)),
             epochs: counters.epochs.load(Ordering::Relaxed),
+            saved: Saving {
+                entries: counters.saved.entries.load(Ordering::Relaxed),
+                bytes: counters.saved.bytes.load(Ordering::Relaxed),
+                gathering: Duration::from_micros(counters.saved.micros.load(Ordering::Relaxed)),
+                longest_pause: Duration::from_micros(
+                    counters.saved.longest.load(Ordering::Relaxed),
+                ),
+            },
             elapsed: self.began.elapsed(),
         }
     }

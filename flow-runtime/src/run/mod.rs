@@ -6,5 +6,5 @@ mod options;
 mod program;
 
 pub use dataflow::Dataflow;
-pub use handle::{Finished, Running, Stopper, Summary};
+pub use handle::{Finished, Running, Saving, Stopper, Summary};
 pub use options::{GraphFormat, Progress, RunOptions};

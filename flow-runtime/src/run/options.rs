@@ -44,7 +44,7 @@ pub struct RunOptions {
     pub recovery: Option<PathBuf>,
 
     /// Key groups of a new recovery log, a power of two: the most workers that can ever share it [default: 256]
-    #[arg(long, env = "FLOW_KEY_GROUPS", value_name = "N", requires = "recovery")]
+    #[arg(long, env = "FLOW_KEY_GROUPS", value_name = "N")]
     pub key_groups: Option<u32>,
 
     /// Let a step go on with the saved state of another one that it was renamed from
@@ -140,16 +140,37 @@ impl RunOptions {
     }
 
     /// The recovery log: what code gave, or else what the flags say.
-    pub(crate) fn recovery_log(&self) -> Option<RecoveryLog> {
+    pub(crate) fn recovery_log(&self) -> Result<Option<RecoveryLog>, Error> {
         let given = self.log.clone();
-        let mut log = given.or_else(|| self.recovery.as_deref().map(RecoveryLog::at))?;
+        let given = given.or_else(|| self.recovery.as_deref().map(RecoveryLog::at));
+        let Some(mut log) = given else { return self.without_log().map(|()| None) };
         log.groups = self.key_groups.or(log.groups);
         log.allowed.renames.extend(self.rename_state.iter().cloned());
         let drops = self.drop_state.iter().cloned();
         log.allowed.drops.extend(drops.map(|(step, at)| (step, at.map(Epoch))));
         log.accepts_loss |= self.accept_loss;
         log.waits_for_room &= !self.fail_when_full;
-        Some(log)
+        Ok(Some(log))
+    }
+
+    /// Refuses flags that mean nothing without a recovery log: whoever gave them believes that there is one.
+    fn without_log(&self) -> Result<(), Error> {
+        let given = [
+            ("--key-groups", self.key_groups.is_some()),
+            ("--rename-state", !self.rename_state.is_empty()),
+            ("--drop-state", !self.drop_state.is_empty()),
+            ("--accept-loss", self.accept_loss),
+            ("--fail-when-full", self.fail_when_full),
+            ("--plan", self.plan),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((flag, _)) => Err(Error::new(
+                ErrorKind::Configuration,
+                format!("`{flag}` is about a recovery log, and there is none"),
+            )
+            .help("give one: `--recovery DIR`")),
+        }
     }
 
     /// The items per second.
@@ -266,6 +287,38 @@ mod tests {
         }
         let help = <Args as clap::CommandFactory>::command().render_long_help().to_string();
         assert!(help.starts_with("Usage:"), "{help}");
+    }
+
+    #[test]
+    fn flags_about_a_log_need_one() {
+        #[derive(clap::Parser)]
+        struct Args {
+            #[command(flatten)]
+            run: RunOptions,
+        }
+        let log = |flags: &[&str]| {
+            let args = ["program"].iter().chain(flags);
+            <Args as clap::Parser>::parse_from(args).run.recovery_log()
+        };
+        assert_eq!(log(&[]).ok(), Some(None));
+        for flags in [&["--key-groups", "4"][..], &["--rename-state", "a=b"], &["--plan"]] {
+            let error = log(flags).expect_err("there is no log").to_string();
+            assert!(error.contains(flags[0]) && error.contains("--recovery DIR"), "{error}");
+        }
+        let flags = ["--recovery", "d", "--drop-state", "a,b@7", "--rename-state", "x=y"];
+        let expected = RecoveryLog::at("d")
+            .drop_state("a")
+            .drop_state_at("b", Epoch(7))
+            .rename_state("x", "y");
+        assert_eq!(log(&flags).ok(), Some(Some(expected)));
+    }
+
+    #[test]
+    fn state_is_renamed_and_dropped_by_ids() {
+        assert_eq!(rename("a=b/c").ok(), Some(("a".into(), "b/c".into())));
+        assert_eq!(drop_state("a@12").ok(), Some(("a".into(), Some(12))));
+        assert!(["", "a", "=b", "a="].iter().all(|bad| rename(bad).is_err()));
+        assert!(["", "@1", "a@", "a@x"].iter().all(|bad| drop_state(bad).is_err()));
     }
 
     #[test]

@@ -26,9 +26,9 @@ pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
     let name = dataflow.graph().name;
     let show = dataflow.options().progress;
     let signals = Signals::expect();
-    let running = dataflow.spawn_saying(|text| {
-        let _ = writeln!(io::stderr(), "{}: {text}", P::GRAPH.name);
-    })?;
+    // Nobody may be there to read it.
+    let tells: fn(&str) = |text| drop(writeln!(io::stderr(), "{}: {text}", P::GRAPH.name));
+    let running = dataflow.spawn_telling((show != Progress::Never).then_some(tells))?;
     signals.lead_to(running.stopper());
     let watched = running.watch();
     let outcome =
@@ -40,9 +40,6 @@ pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
     match outcome {
         Ok(summary) => {
             if show != Progress::Never {
-                if let Some(report) = watched.recovered() {
-                    let _ = writeln!(io::stderr(), "{name}: {report}");
-                }
                 // Nobody may be there to read it.
                 let _ = writeln!(io::stderr(), "{}", line(name, &summary));
             }
@@ -50,7 +47,16 @@ pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
         }
         // Whoever read our output has seen enough: `| head` is no failure.
         Err(error) if error.kind() == ErrorKind::OutputClosed => Ok(()),
-        Err(error) => Err(error),
+        Err(error) => {
+            if show != Progress::Never && watched.recovered().is_some() {
+                let epoch = watched.progress().resume_epoch;
+                let _ = writeln!(
+                    io::stderr(),
+                    "{name}: failed; everything before epoch {epoch} is committed: start again to go on there"
+                );
+            }
+            Err(error)
+        }
     }
 }
 

@@ -291,6 +291,7 @@ impl<K: Key, V> Table<K, V> {
     ) -> Result<(), Error> {
         self.saves();
         let (hasher, groups) = (from.hasher(), from.groups());
+        self.slots.reserve(from.keys_at_least(id), |slot| slot.hash);
         from.keyed(id, |group, entry| {
             let (Keyed::Value { key, .. } | Keyed::Gone { key }) = entry;
             let key: K = load_key(key)?;

@@ -213,7 +213,7 @@ struct GatherByKey<K, T, D> {
     period: Duration,
     now: Timestamp,
     open: Table<K, Open<T>>,
-    /// Chunks by the time they are due, which is the order of their first items.
+    /// Chunks by the time they are due, which is the order of their first items as long as the period stays the same.
     due: VecDeque<(Timestamp, u64, K, u64)>,
     chunks: u64,
     down: D,
@@ -261,8 +261,15 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>>
         if open.state.items.is_empty() {
             self.chunks += 1;
             (open.state.number, open.state.due) = (self.chunks, self.now.after(self.period));
-            let key = head.key.clone();
-            self.due.push_back((open.state.due, head.hash, key, self.chunks));
+            let due = (open.state.due, head.hash, head.key.clone(), self.chunks);
+            match self.due.back() {
+                // An earlier run has opened it, with a longer period.
+                Some(last) if last.0 > due.0 => {
+                    let at = self.due.partition_point(|other| other.0 <= due.0);
+                    self.due.insert(at, due);
+                }
+                _ => self.due.push_back(due),
+            }
         }
         open.state.items.push(item);
         if open.state.items.len() >= self.size {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
+use std::sync::Arc;
 use std::task::Waker;
 
 use super::exactly_once::Reads;
@@ -208,6 +209,7 @@ impl<H: Host, U: Token, S: Sink<U>> Plan1<H, U, ()> for SinkPlan<U, S> {
             io: H::io(cx),
             saved: vec![None; owners.partitions.len()],
             resumes: Vec::new(),
+            names: Vec::new(),
             failure: None,
             stream: PhantomData,
         };
@@ -336,6 +338,8 @@ struct SinkPartitions<U: Token, S: Sink<U>> {
     saved: Vec<Option<Vec<u8>>>,
     /// Where to begin with each partition, in a run that goes on.
     resumes: Vec<Resume<S::Position>>,
+    /// What each partition's target knows it by, in a run with a recovery log.
+    names: Vec<Option<Arc<str>>>,
     failure: Option<Error>,
     stream: PhantomData<fn(U)>,
 }
@@ -343,21 +347,24 @@ struct SinkPartitions<U: Token, S: Sink<U>> {
 impl<U: Token, S: Sink<U>> SinkPartitions<U, S> {
     fn open(&mut self, sink: &S) -> Result<(), Error> {
         let mut resumes = mem::take(&mut self.resumes).into_iter();
+        let mut names = mem::take(&mut self.names).into_iter();
         for (n, partition) in self.owners.partitions.iter().enumerate() {
             let resume = resumes.next().unwrap_or(Resume::Fresh);
+            let io = self.io.with_owner(names.next().flatten());
             if self.owners.workers[n] == self.worker {
                 self.io.check_fence()?;
-                self.writers[n] = Some(sink.open(&self.io, partition, resume)?);
+                self.writers[n] = Some(sink.open(&io, partition, resume)?);
             }
         }
         Ok(())
     }
 
-    /// Finds out where to begin with each partition.
+    /// Finds out where to begin with each partition, and who it is for its target.
     fn restore(&mut self, from: &Restoring<'_>) -> Result<(), Error> {
         for (n, partition) in self.owners.partitions.iter().enumerate() {
             let (resume, saved) = from.position(&self.id, partition)?;
             self.resumes.push(resume);
+            self.names.push(from.owner(&self.id, partition));
             self.saved[n] = saved;
         }
         Ok(())

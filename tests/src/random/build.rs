@@ -20,6 +20,7 @@ use crate::random::functions as f;
 use crate::random::naive::placed;
 use crate::random::rows::Rows;
 use crate::random::{Graph, Node, Op, Order, Row, Shape, Traces};
+use crate::recovery::Fuse;
 
 type Plain = Stream<Row>;
 type ByKey = Keyed<u64, Row>;
@@ -189,7 +190,7 @@ impl Step<'_> {
             all = boxed(Tee::new(S::token(), consumer, all, Row::clone));
         }
         let id = self.id.child(&format!("seen_{output}"));
-        seen::<H, S>(cx, id, self.graph.streams[stream], all)
+        seen::<H, S>(cx, id, self.graph.streams[stream], &self.traces.fuse, all)
     }
 
     /// Whether the order of a key's items is certain in the step's first input.
@@ -240,7 +241,8 @@ impl Step<'_> {
             }
             Op::Inspect => {
                 let down = self.down::<H, S>(cx, built, 0);
-                seen::<H, S>(cx, id, self.graph.streams[self.node.outputs[0]], down)
+                let shape = self.graph.streams[self.node.outputs[0]];
+                seen::<H, S>(cx, id, shape, &self.traces.fuse, down)
             }
             Op::KeyBy(n) => {
                 let down = self.down::<H, ByKey>(cx, built, 0);
@@ -450,9 +452,12 @@ fn seen<H: Host, S: Rowed>(
     cx: &mut H::Cx<'_>,
     id: StepId,
     shape: Shape,
+    fuse: &Fuse,
     down: Boxed<S>,
 ) -> Boxed<S> {
+    let fuse = fuse.clone();
     let look = inspect::__wire(S::token(), move |row: &Row, seen| {
+        fuse.pass();
         let in_time = seen.epoch.0 == row.epoch || shape.late && seen.epoch.0 > row.epoch;
         assert!(in_time, "an item of epoch {} is in epoch {}", row.epoch, seen.epoch);
     });

@@ -1,11 +1,14 @@
 //! Running a graph and comparing what its sinks were given with what the interpreter says.
 
+use std::path::Path;
+
 use flow_runtime::{Dataflow, Error};
 
 use crate::collect::Collect;
 use crate::random::build::RandomPlan;
 use crate::random::naive::{Items, interpret};
 use crate::random::{Changes, Graph, Op, Order, Row, Traces};
+use crate::recovery::{Fuse, INTERRUPTED};
 use crate::runner::{Runner, Schedule};
 
 /// A plan of the graph, and what its run will leave behind.
@@ -17,6 +20,7 @@ fn dataflow(graph: &Graph, workers: usize) -> (Dataflow<RandomPlan>, Traces) {
         plain: each().map(Collect::new).collect(),
         keyed: each().map(Collect::new).collect(),
         applied: graph.nodes.iter().map(|_| changes()).collect(),
+        fuse: Fuse::none(),
     };
     (Dataflow::__new(RandomPlan { graph: graph.clone(), traces: traces.clone() }), traces)
 }
@@ -35,42 +39,83 @@ pub fn check(graph: &Graph, runner: &impl Runner, mut schedule: Schedule) -> Res
     let (dataflow, traces) = dataflow(graph, schedule.workers);
     runner.run(dataflow, schedule)?;
     let expected = interpret(graph);
+    compare_sinks(graph, &traces, &expected);
     for (n, node) in graph.nodes.iter().enumerate() {
-        let Some(&input) = node.inputs.first() else { continue };
-        let shape = graph.streams[input];
-        let what = format!("step_{n}, {:?} of stream {input}: {shape:?}", node.op);
-        match node.op {
-            Op::Sink(_) if shape.keyed => {
-                let kept = &traces.keyed[n];
-                let rows = |epoch: Vec<(u64, Row)>| epoch.into_iter().map(|(_, row)| row).collect();
-                check_epochs(kept.epochs().into_iter().map(rows).collect(), shape.late, &what);
-                compare(kept.items(), &expected[input], shape.order, &what);
-                assert_eq!(kept.lost(), 0, "{what}: items were never sealed");
-            }
-            Op::Sink(_) => {
-                let kept = &traces.plain[n];
-                check_epochs(kept.epochs(), shape.late, &what);
-                let items = kept.items().into_iter().map(|row| (0, row)).collect();
-                compare(items, &expected[input], shape.order, &what);
-                assert_eq!(kept.lost(), 0, "{what}: items were never sealed");
-            }
-            Op::Broadcast => check_changes(&traces.applied[n], &expected[input], &what),
-            _ => {}
+        if let Op::Broadcast = node.op {
+            let input = node.inputs[0];
+            let what = format!("step_{n}, Broadcast of stream {input}");
+            check_changes(&traces.applied[n], &expected[input], &what);
         }
     }
     Ok(())
 }
 
+/// Runs a graph with a recovery log, again and again: in the end a run has come to the end of the input, and what sinks were given in
+/// the epochs that count is compared. Each run has a number of items after which it is interrupted.
+///
+/// # Errors
+/// When a run fails otherwise.
+///
+/// # Panics
+/// When a sink was given something else than it should have been.
+pub fn check_interrupted(
+    graph: &Graph,
+    runner: &impl Runner,
+    runs: impl IntoIterator<Item = (Schedule, usize)>,
+    log: &Path,
+) -> Result<(), Error> {
+    let runs = runs.into_iter().map(|(schedule, after)| (schedule, Fuse::before(after)));
+    let runs: Vec<_> = runs.collect();
+    let last = Schedule { workers: 2, batch: 7, seed: 1, barrier_every: 5 };
+    let most = runs.iter().map(|(schedule, _)| schedule.workers).max().unwrap_or(0);
+    let (_, traces) = dataflow(graph, most.max(last.workers));
+    for (mut schedule, fuse) in runs.into_iter().chain([(last, Fuse::none())]) {
+        if graph.gives_epochs() {
+            schedule.barrier_every = 0;
+        }
+        let traces = Traces { fuse, ..traces.clone() };
+        let dataflow = Dataflow::__new(RandomPlan { graph: graph.clone(), traces });
+        match runner.run(dataflow.recovery(log).finish(), schedule) {
+            Err(error) if error.message().contains(INTERRUPTED) => {}
+            outcome => outcome?,
+        }
+    }
+    compare_sinks(graph, &traces, &interpret(graph));
+    Ok(())
+}
+
+/// Compares what each sink was given.
+fn compare_sinks(graph: &Graph, traces: &Traces, expected: &[Items]) {
+    for (n, node) in graph.nodes.iter().enumerate() {
+        let (Op::Sink(_), Some(&input)) = (&node.op, node.inputs.first()) else { continue };
+        let shape = graph.streams[input];
+        let what = format!("step_{n}, {:?} of stream {input}: {shape:?}", node.op);
+        // Epoch by epoch: the worker that has a partition may be another one after a restart.
+        let (epochs, lost): (Vec<Items>, _) = if shape.keyed {
+            (traces.keyed[n].epochs(), traces.keyed[n].lost())
+        } else {
+            let keyed = |rows: Vec<Row>| rows.into_iter().map(|row| (0, row)).collect();
+            (traces.plain[n].epochs().into_iter().map(keyed).collect(), traces.plain[n].lost())
+        };
+        check_epochs(&epochs, shape.late, &what);
+        compare(epochs.concat(), &expected[input], shape.order, &what);
+        assert_eq!(lost, 0, "{what}: items were never sealed");
+    }
+}
+
 /// What is sealed with one barrier is of one epoch, and epochs rise.
-fn check_epochs(epochs: Vec<Vec<Row>>, late: bool, what: &str) {
+fn check_epochs(epochs: &[Items], late: bool, what: &str) {
     let mut before = None;
     for rows in epochs {
-        let Some(latest) = rows.iter().map(|row| row.epoch).max() else { continue };
+        let Some(latest) = rows.iter().map(|(_, row)| row.epoch).max() else { continue };
         assert!(
             late || before.is_none_or(|before| before < latest),
             "{what}: epoch {latest} twice"
         );
-        assert!(late || rows.iter().all(|row| row.epoch == latest), "{what}: epochs are mixed");
+        assert!(
+            late || rows.iter().all(|(_, row)| row.epoch == latest),
+            "{what}: epochs are mixed"
+        );
         before = Some(latest);
     }
 }

@@ -12,10 +12,11 @@ mod rows;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex};
 
-pub use compare::check;
+pub use compare::{check, check_interrupted};
 pub use grow::graphs;
 
 use crate::collect::Collect;
+use crate::recovery::Fuse;
 
 /// An item.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -142,6 +143,8 @@ pub struct Traces {
     pub(crate) keyed: Vec<Collect<(u64, Row)>>,
     /// By node and worker: the changes that a broadcast applied.
     pub(crate) applied: Vec<Vec<Changes>>,
+    /// Every item of every stream passes it.
+    pub(crate) fuse: Fuse,
 }
 
 /// Changes in the order in which they were applied.

@@ -1,0 +1,371 @@
+//! A program that has changed between two runs: what is taken, and what is refused with which ways out.
+
+use std::process::Command;
+
+use flow_runtime::prelude::*;
+use flow_runtime::{ErrorKind, RunOptions};
+use flow_tests::recovery::{Out, Place, refused, run_reported};
+
+/// The dataflow at first. All of this file are called `numbers`, so that they are the same one for a log.
+mod first {
+    use super::*;
+
+    #[dataflow]
+    pub(super) fn numbers(items: std::ops::Range<u64>, out: Out<(u64, u64)>) {
+        let all = source(from_iter(items));
+        let by_key = key_by(all, |n| n % 3);
+        let counts = stateful_map(by_key, super::count);
+        let pairs = entries(counts);
+        let noted = inspect(pairs, |pair, seen| out.note(seen.epoch, *pair));
+        discard(noted, "it is noted");
+    }
+}
+
+fn count(total: &mut u64, _key: &u64, _item: u64) -> u64 {
+    *total += 1;
+    *total
+}
+
+/// What came out, without epochs, sorted.
+fn taken<T: Ord>(out: &Out<T>) -> Vec<T> {
+    let mut items: Vec<_> = out.take().into_iter().map(|(_, item)| item).collect();
+    items.sort();
+    items
+}
+
+/// A log after a run with the items 0 to 5: two of each key.
+fn place() -> Place {
+    let place = Place::new();
+    let out = Out::default();
+    run_reported(first::numbers(0..6, out.clone()).workers(2).recovery(place.log()));
+    assert_eq!(taken(&out), [(0, 1), (0, 2), (1, 1), (1, 2), (2, 1), (2, 2)]);
+    place
+}
+
+const THIRD: [(u64, u64); 3] = [(0, 3), (1, 3), (2, 3)];
+
+#[test]
+fn steps_without_state_and_what_functions_do_are_free_to_change() {
+    #[dataflow]
+    fn numbers(items: std::ops::Range<u64>, out: Out<(u64, u64)>) {
+        let all = source(from_iter(items));
+        let spread = rebalance(all);
+        let even = filter(spread, |n| n % 2 == 0);
+        let by_key = key_by(even, |n| n % 3);
+        let counts = stateful_map(by_key, |total: &mut u64, _key, _item: u64| {
+            *total += 10;
+            *total
+        });
+        let pairs = entries(counts);
+        let more = map(pairs, |(key, n)| (key, n + 1000));
+        let noted = inspect(more, |pair, seen| out.note(seen.epoch, *pair));
+        discard(noted, "it is noted");
+    }
+    let (place, out) = (place(), Out::default());
+    let flow = numbers(0..9, out.clone()).workers(3).recovery(place.log());
+    let (report, _) = run_reported(flow);
+    assert!(report.resumed);
+    assert_eq!(taken(&out), [(0, 1012), (2, 1012)]);
+}
+
+#[test]
+fn a_step_with_state_that_is_added_begins_empty() {
+    #[dataflow]
+    fn numbers(items: std::ops::Range<u64>, out: Out<(u64, u64)>, sums: Out<(u64, u64)>) {
+        let all = source(from_iter(items));
+        let by_key = key_by(all, |n| n % 3);
+        let counts = stateful_map(by_key, count);
+        let pairs = entries(counts);
+        let noted = inspect(pairs, |pair, seen| out.note(seen.epoch, *pair));
+        discard(noted, "it is noted");
+        let summed = stateful_map(by_key, |sum: &mut u64, _key, item: u64| {
+            *sum += item;
+            *sum
+        });
+        let summed_pairs = entries(summed);
+        let seen = inspect(summed_pairs, |pair, seen| sums.note(seen.epoch, *pair));
+        discard(seen, "it is noted");
+    }
+    let (place, out, sums) = (place(), Out::default(), Out::default());
+    let flow = |end| numbers(0..end, out.clone(), sums.clone()).workers(2).recovery(place.log());
+    run_reported(flow(9));
+    assert_eq!((taken(&out), taken(&sums)), (THIRD.to_vec(), vec![(0, 6), (1, 7), (2, 8)]));
+    // From then on it is one of the log's.
+    run_reported(flow(12));
+    assert_eq!(taken(&sums), [(0, 15), (1, 17), (2, 19)]);
+    refused(
+        first::numbers(0..12, Out::default()).recovery(place.log()),
+        &["`summed` is gone", "--drop-state summed"],
+    );
+}
+
+mod renamed {
+    use super::*;
+
+    #[dataflow]
+    pub(super) fn numbers(items: std::ops::Range<u64>, out: Out<(u64, u64)>) {
+        let all = source(from_iter(items));
+        let by_key = key_by(all, |n| n % 3);
+        let totals = stateful_map(by_key, super::count);
+        let pairs = entries(totals);
+        let noted = inspect(pairs, |pair, seen| out.note(seen.epoch, *pair));
+        discard(noted, "it is noted");
+    }
+}
+
+#[test]
+fn a_renamed_step_is_refused_with_the_ways_out_and_each_of_them_works() {
+    #[dataflow]
+    fn numbers(items: std::ops::Range<u64>, out: Out<(u64, u64)>) {
+        let all = source(from_iter(items));
+        let by_key = key_by(all, |n| n % 3);
+        #[id = "counts"]
+        let totals = stateful_map(by_key, count);
+        let pairs = entries(totals);
+        let noted = inspect(pairs, |pair, seen| out.note(seen.epoch, *pair));
+        discard(noted, "it is noted");
+    }
+    let (place, out) = (place(), Out::default());
+    let ways = ["`counts` is gone", "renamed to `totals`", "#[id = \"counts\"]"];
+    let says = [&ways[..], &["--rename-state counts=totals", "--drop-state counts"]].concat();
+    let error = refused(renamed::numbers(0..9, out.clone()).recovery(place.log()), &says);
+    assert_eq!(error.kind(), ErrorKind::Recovery);
+    assert!(taken(&out).is_empty(), "a refused run does nothing");
+    run_reported(numbers(0..9, out.clone()).workers(2).recovery(place.log()));
+    assert_eq!(taken(&out), THIRD);
+
+    let log = || RecoveryLog::at(place.log()).rename_state("counts", "totals");
+    run_reported(renamed::numbers(0..12, out.clone()).workers(3).recovery(log()));
+    assert_eq!(taken(&out), [(0, 4), (1, 4), (2, 4)]);
+    // The same command again, and then without it.
+    run_reported(renamed::numbers(0..15, out.clone()).workers(1).recovery(log()));
+    assert_eq!(taken(&out), [(0, 5), (1, 5), (2, 5)]);
+    run_reported(renamed::numbers(0..18, out.clone()).workers(1).recovery(place.log()));
+    assert_eq!(taken(&out), [(0, 6), (1, 6), (2, 6)]);
+    // The old name is a new step now.
+    refused(first::numbers(0..18, out.clone()).recovery(place.log()), &["`totals` is gone"]);
+    let log = RecoveryLog::at(place.log()).drop_state("totals");
+    run_reported(first::numbers(0..21, out.clone()).workers(2).recovery(log));
+    assert_eq!(taken(&out), [(0, 1), (1, 1), (2, 1)]);
+}
+
+#[test]
+fn a_step_that_is_removed_is_refused_and_once_dropped_its_state_does_not_come_back() {
+    #[dataflow]
+    fn numbers(items: std::ops::Range<u64>) {
+        let all = source(from_iter(items));
+        discard(all, "not wanted any more");
+    }
+    let (place, out) = (place(), Out::default());
+    refused(numbers(0..9).recovery(place.log()), &["`counts` is gone", "--drop-state counts"]);
+    let other = RecoveryLog::at(place.log()).drop_state("others");
+    refused(numbers(0..9).recovery(other), &["`counts` is gone"]);
+    let log = RecoveryLog::at(place.log()).drop_state("counts");
+    run_reported(numbers(0..9).workers(2).recovery(log.clone()));
+    run_reported(numbers(0..9).workers(2).recovery(log));
+    let (report, _) =
+        run_reported(first::numbers(0..12, out.clone()).workers(2).recovery(place.log()));
+    assert!(report.steps.iter().all(|step| step.keys == 0), "{report}");
+    assert_eq!(taken(&out), [(0, 1), (1, 1), (2, 1)]);
+}
+
+#[test]
+fn what_fits_is_dropped_only_at_the_epoch_that_is_named() {
+    let (place, out) = (place(), Out::default());
+    let run = |end, log: RecoveryLog| {
+        let flow = first::numbers(0..end, out.clone()).workers(2).recovery(log);
+        let (report, _) = run_reported(flow);
+        (report.epoch, taken(&out))
+    };
+    let (epoch, found) = run(9, RecoveryLog::at(place.log()).drop_state("counts"));
+    assert_eq!(found, THIRD, "without an epoch, what fits is kept");
+    let log = RecoveryLog::at(place.log()).drop_state_at("counts", epoch);
+    assert_eq!(run(12, log).1, [(0, 4), (1, 4), (2, 4)], "the run begins at a later epoch");
+    let (resumed, _) = run(12, place.log().into());
+    let log = RecoveryLog::at(place.log()).drop_state_at("counts", resumed);
+    assert_eq!(run(15, log.clone()).1, [(0, 1), (1, 1), (2, 1)]);
+    assert_eq!(run(18, log).1, [(0, 2), (1, 2), (2, 2)], "it is a later epoch now");
+}
+
+#[test]
+fn another_state_key_or_kind_is_refused_with_both_sides() {
+    mod state {
+        use super::*;
+        #[dataflow]
+        pub(super) fn numbers(items: std::ops::Range<u64>) {
+            let all = source(from_iter(items));
+            let by_key = key_by(all, |n| n % 3);
+            let counts = stateful_map(by_key, |total: &mut i32, _key, _item: u64| {
+                *total += 1;
+                *total
+            });
+            discard(counts, "it only has to fit");
+        }
+    }
+    mod key {
+        use super::*;
+        #[dataflow]
+        pub(super) fn numbers(items: std::ops::Range<u64>) {
+            let all = source(from_iter(items));
+            let by_key = key_by(all, |n| (n % 3).to_string());
+            let counts = stateful_map(by_key, |total: &mut u64, _key, _item: u64| {
+                *total += 1;
+                *total
+            });
+            discard(counts, "it only has to fit");
+        }
+    }
+    mod kind {
+        use super::*;
+        #[dataflow]
+        pub(super) fn numbers(items: std::ops::Range<u64>) {
+            let all = source(from_iter(items));
+            let by_key = key_by(all, |n| n % 3);
+            let counts = dedupe(by_key, Ttl::never());
+            discard(counts, "it only has to fit");
+        }
+    }
+    let place = place();
+    let ways = ["`counts` keeps something else", "--drop-state counts"];
+    let says = |more: [&'static str; 2]| [&ways[..], &more].concat();
+    refused(state::numbers(0..9).recovery(place.log()), &says(["of u64", "of i32"]));
+    refused(key::numbers(0..9).recovery(place.log()), &says(["by u64", "by String"]));
+    refused(kind::numbers(0..9).recovery(place.log()), &says(["saved: ", "dedupe"]));
+    // Nothing of this has touched the log.
+    let out = Out::default();
+    run_reported(first::numbers(0..9, out.clone()).workers(2).recovery(place.log()));
+    assert_eq!(taken(&out), THIRD);
+    // Dropped, the step begins anew as what it is now.
+    let log = RecoveryLog::at(place.log()).drop_state("counts");
+    run_reported(key::numbers(0..12).workers(2).recovery(log.clone()));
+    let (report, _) = run_reported(key::numbers(0..12).workers(3).recovery(log));
+    assert_eq!(report.steps.iter().map(|step| step.keys).sum::<u64>(), 3, "{report}");
+}
+
+/// State with a field more than it had.
+mod structs {
+    use super::*;
+
+    pub(super) mod before {
+        use super::*;
+        #[stateful]
+        #[derive(Default)]
+        pub(super) struct Sum {
+            total: u64,
+        }
+        #[dataflow]
+        pub(in super::super) fn sums(items: std::ops::Range<u64>) {
+            let all = source(from_iter(items));
+            let by_key = key_by(all, |n| n % 3);
+            let sums = stateful_map(by_key, |sum: &mut Sum, _key, n: u64| sum.total += n);
+            discard(sums, "it only has to fit");
+        }
+    }
+    pub(super) mod after {
+        use super::*;
+        #[stateful]
+        #[derive(Default)]
+        pub(super) struct Sum {
+            total: u64,
+            largest: u64,
+        }
+        #[dataflow]
+        pub(in super::super) fn sums(items: std::ops::Range<u64>) {
+            let all = source(from_iter(items));
+            let by_key = key_by(all, |n| n % 3);
+            let sums = stateful_map(by_key, |sum: &mut Sum, _key, n: u64| {
+                sum.total += n;
+                sum.largest = sum.largest.max(n);
+            });
+            discard(sums, "it only has to fit");
+        }
+    }
+}
+
+#[test]
+fn a_field_that_is_added_to_state_is_named() {
+    let place = Place::new();
+    run_reported(structs::before::sums(0..9).workers(2).recovery(place.log()));
+    refused(
+        structs::after::sums(0..9).recovery(place.log()),
+        &["`sums` keeps something else", "largest", "saved:", "now:"],
+    );
+}
+
+#[test]
+fn the_log_of_another_dataflow_is_refused() {
+    let place = place();
+    refused(
+        structs::before::sums(0..9).recovery(place.log()),
+        &["the dataflow `numbers`, and this is `sums`", "a folder of its own"],
+    );
+}
+
+#[test]
+fn key_groups_are_fixed_and_bound_the_workers() {
+    let place = Place::new();
+    let out = Out::default();
+    let log = || RecoveryLog::at(place.log());
+    let flow = |workers| first::numbers(0..6, out.clone()).workers(workers);
+    refused(flow(2).recovery(log().key_groups(3)), &["3 key groups", "a power of two"]);
+    run_reported(flow(4).recovery(log().key_groups(4)));
+    assert_eq!(taken(&out).len(), 6);
+    refused(flow(5).recovery(log()), &["5 workers", "4 key groups"]);
+    refused(flow(2).recovery(log().key_groups(8)), &["has 4 key groups, and 8"]);
+    let flow = first::numbers(0..9, out.clone()).workers(4).recovery(log());
+    run_reported(flow);
+    assert_eq!(taken(&out), THIRD);
+}
+
+/// Not a test of its own: run by the next one, in a process of its own, because what a plan says goes to standard output.
+#[test]
+fn shown_plan() {
+    let Some(log) = std::env::var_os("SHOWN_PLAN_OF") else {
+        println!("skipped: this is the other half of `a_plan_shows_what_a_start_would_do`");
+        return;
+    };
+    let mut options = RunOptions::default();
+    (options.plan, options.recovery) = (true, Some(log.into()));
+    match std::env::var("SHOWN_PLAN").as_deref() {
+        Ok("first") => first::numbers(0..9, Out::default()).with(options).run(),
+        Ok("renamed") => {
+            options.rename_state.push(("counts".into(), "totals".into()));
+            renamed::numbers(0..9, Out::default()).with(options).run()
+        }
+        Ok("dropped") => {
+            options.drop_state.push(("counts".into(), None));
+            renamed::numbers(0..9, Out::default()).with(options).run()
+        }
+        _ => renamed::numbers(0..9, Out::default()).with(options).run(),
+    }
+    .unwrap_or_else(|error| println!("{error}"));
+}
+
+#[test]
+fn a_plan_shows_what_a_start_would_do_and_does_nothing() {
+    let plan = |place: &Place, which: &str| {
+        let program = std::env::current_exe().expect("a test has a program");
+        let mut command = Command::new(program);
+        command.args(["--exact", "shown_plan", "--nocapture"]);
+        let output = command.env("SHOWN_PLAN_OF", place.log()).env("SHOWN_PLAN", which).output();
+        String::from_utf8(output.expect("it runs").stdout).expect("it is text")
+    };
+    let nothing = Place::new();
+    let text = plan(&nothing, "first");
+    assert!(text.contains("holds no recovery log: a start makes one"), "{text}");
+    assert!(!nothing.log().exists(), "a plan makes nothing");
+    let place = place();
+    let files = place.files_of_log();
+    for (which, lines) in [
+        ("first", vec!["a start goes on at epoch 1", "kept     all", "kept     counts"]),
+        ("renamed", vec!["kept     all", "renamed  totals, which was counts"]),
+        ("dropped", vec!["kept     all", "new      totals", "dropped  counts"]),
+        ("refused", vec!["`counts` is gone", "--rename-state counts=totals"]),
+    ] {
+        let text = plan(&place, which);
+        for line in lines {
+            assert!(text.contains(line), "{which}: `{line}` is missing: {text}");
+        }
+    }
+    assert_eq!(place.files_of_log(), files, "a plan changes nothing");
+}
