@@ -59,7 +59,11 @@ impl Case {
     fn ends_at_line(&self, workers: &str, line: usize) {
         let said = Process::start(&mut self.cart(workers)).ends(1);
         let place = format!("Error: step `numbered`: line {line} of `{}`: ", self.events.display());
-        assert!(said.starts_with(&place), "{said}");
+        let lines: Vec<_> = said.lines().collect();
+        assert!(lines[2].starts_with(&place), "{said}");
+        assert!(lines[1].starts_with("cart: failed; everything before epoch "), "{said}");
+        let goes_on = epoch_after(" before epoch ", lines[1]);
+        assert_eq!(goes_on, Some(planned_epoch(&mut self.cart("1"))), "{said}");
     }
 
     fn skips(&self, workers: &str) -> String {

@@ -100,7 +100,8 @@ pub struct EpochPerLineReader<R> {
     lines: R,
     /// Why the next line cannot be read. It is told in the line's epoch, when the epochs before that are durable.
     failure: Option<Error>,
-    /// The epoch of the last poll, and the one that this run had before it.
+    /// The last epoch in which this run has read a line, and the one before that. Of an epoch in which nothing at all has happened
+    /// nobody says that it is durable.
     epoch: Option<Epoch>,
     before: Option<Epoch>,
     /// All earlier epochs are durable.
@@ -124,9 +125,6 @@ impl<R: LineReader> Reader for EpochPerLineReader<R> {
         cx: &PollContext<'_>,
         emit: &mut impl FnMut((Epoch, R::Item)),
     ) -> Result<Poll, Error> {
-        if self.epoch != Some(cx.epoch()) {
-            self.before = self.epoch.replace(cx.epoch());
-        }
         for _ in 0..cx.limit() {
             if self.failure.is_none() {
                 match self.lines.has_line() {
@@ -143,13 +141,17 @@ impl<R: LineReader> Reader for EpochPerLineReader<R> {
             if self.failure.is_none() {
                 match self.lines.read_line() {
                     Ok(item) => {
+                        if self.epoch != Some(cx.epoch()) {
+                            self.before = self.epoch.replace(cx.epoch());
+                        }
                         item.into_iter().for_each(|item| emit((epoch, item)));
                         continue;
                     }
                     Err(error) => self.failure = Some(error),
                 }
             }
-            if self.before.is_some_and(|before| before >= self.durable) {
+            let earlier = if self.epoch == Some(cx.epoch()) { self.before } else { self.epoch };
+            if earlier.is_some_and(|earlier| earlier >= self.durable) {
                 self.waker = Some(cx.waker().clone());
                 return Ok(Poll::Pending);
             }

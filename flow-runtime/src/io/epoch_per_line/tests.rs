@@ -166,6 +166,19 @@ fn a_bad_first_line_waits_for_nothing() {
     }
 }
 
+/// A log whose epochs were not lines before: of an epoch in which nothing is read nobody says that it is committed.
+#[test]
+fn a_bad_line_far_ahead_of_the_log_waits_for_no_epoch_without_lines() {
+    let disk = disk("10\n11\n12\nx\n");
+    let mut plain = fresh(&numbers(), &disk);
+    assert_eq!(poll_in(&mut plain, 3, Epoch(0), Waker::noop()).1, Ok(Poll::Ready));
+    let strict = numbers().epoch_per_line();
+    let mut reader = reopen(&strict, &disk.io(), plain.position()).expect("resumes");
+    assert_eq!(poll_in(&mut reader, 9, Epoch(1), Waker::noop()).1, Ok(Poll::Epoch(Epoch(3))));
+    let error = poll_in(&mut reader, 9, Epoch(3), Waker::noop()).1.expect_err("does not fit");
+    assert!(error.starts_with("line 4 of `a.jsonl`"), "{error}");
+}
+
 #[test]
 fn what_cannot_be_read_belongs_to_the_line_that_it_begins() {
     let disk = disk("10\n1111111111\n");
