@@ -64,6 +64,8 @@ pub(crate) struct Changes {
     pub(crate) payloads: Vec<Payload>,
     pub(crate) syncs: Vec<Sync>,
     pub(crate) stored: Vec<StoredBy>,
+    /// Whether sources have emitted anything.
+    pub(crate) read: bool,
     failure: Option<Error>,
     buffers: Buffers,
 }
@@ -81,6 +83,7 @@ impl Changes {
             payloads: Vec::new(),
             syncs: Vec::new(),
             stored: Vec::new(),
+            read: false,
             failure: None,
             buffers,
         }
@@ -96,6 +99,7 @@ impl Changes {
         self.payloads.append(&mut other.payloads);
         self.syncs.append(&mut other.syncs);
         self.stored.append(&mut other.stored);
+        self.read |= other.read;
     }
 
     /// Gives the buffers back, to be used again.
