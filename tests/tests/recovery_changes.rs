@@ -69,6 +69,45 @@ fn steps_without_state_and_what_functions_do_are_free_to_change() {
 }
 
 #[test]
+fn a_sink_that_keeps_nothing_comes_and_goes() {
+    #[dataflow]
+    fn numbers(items: std::ops::Range<u64>, out: Collect<u64>) {
+        let all = source(from_iter(items));
+        #[id = "shown"]
+        sink(all, out);
+    }
+    mod without {
+        use super::*;
+        #[dataflow]
+        pub(super) fn numbers(items: std::ops::Range<u64>) {
+            let all = source(from_iter(items));
+            discard(all, "not wanted");
+        }
+    }
+    mod written {
+        use super::*;
+        #[dataflow]
+        pub(super) fn numbers(items: std::ops::Range<u64>, path: std::path::PathBuf) {
+            let all = source(from_iter(items));
+            #[id = "shown"]
+            sink(all, TextFile::at(path));
+        }
+    }
+    let place = Place::new();
+    let (out, found) = collect();
+    run_reported(without::numbers(0..1).recovery(place.log()));
+    run_reported(numbers(0..2, out.clone()).recovery(place.log()));
+    run_reported(without::numbers(0..3).recovery(place.log()));
+    run_reported(numbers(0..4, out).recovery(place.log()));
+    assert_eq!(found.take(), [1, 3]);
+    // A file keeps its place, and is refused once it is gone.
+    run_reported(written::numbers(0..5, place.path("out")).recovery(place.log()));
+    run_reported(written::numbers(0..6, place.path("out")).recovery(place.log()));
+    assert_eq!(place.read("out"), "4\n5\n");
+    refused(without::numbers(0..7).recovery(place.log()), &["`shown` is gone"]);
+}
+
+#[test]
 fn a_step_with_state_that_is_added_begins_empty() {
     #[dataflow]
     fn numbers(items: std::ops::Range<u64>, out: Out<(u64, u64)>, sums: Out<(u64, u64)>) {
@@ -128,8 +167,15 @@ fn a_renamed_step_is_refused_with_the_ways_out_and_each_of_them_works() {
     let (place, out) = (place(), Out::default());
     let ways = ["`counts` is gone", "renamed to `totals`", "#[id = \"counts\"]"];
     let says = [&ways[..], &["--rename-state counts=totals", "--drop-state counts"]].concat();
+    let files = || {
+        let mut files = place.files_of_log();
+        files.retain(|(path, _)| !path.ends_with("LOCK"));
+        files
+    };
+    let before = files();
     let error = refused(renamed::numbers(0..9, out.clone()).recovery(place.log()), &says);
     assert_eq!(error.kind(), ErrorKind::Recovery);
+    assert_eq!(files(), before, "a refused run leaves the log as it is");
     assert!(taken(&out).is_empty(), "a refused run does nothing");
     run_reported(numbers(0..9, out.clone()).workers(2).recovery(place.log()));
     assert_eq!(taken(&out), THIRD);
@@ -185,136 +231,6 @@ fn what_fits_is_dropped_only_at_the_epoch_that_is_named() {
     let log = RecoveryLog::at(place.log()).drop_state_at("counts", resumed);
     assert_eq!(run(15, log.clone()).1, [(0, 1), (1, 1), (2, 1)]);
     assert_eq!(run(18, log).1, [(0, 2), (1, 2), (2, 2)], "it is a later epoch now");
-}
-
-#[test]
-fn another_state_key_or_kind_is_refused_with_both_sides() {
-    mod state {
-        use super::*;
-        #[dataflow]
-        pub(super) fn numbers(items: std::ops::Range<u64>) {
-            let all = source(from_iter(items));
-            let by_key = key_by(all, |n| n % 3);
-            let counts = stateful_map(by_key, |total: &mut i32, _key, _item: u64| {
-                *total += 1;
-                *total
-            });
-            discard(counts, "it only has to fit");
-        }
-    }
-    mod key {
-        use super::*;
-        #[dataflow]
-        pub(super) fn numbers(items: std::ops::Range<u64>) {
-            let all = source(from_iter(items));
-            let by_key = key_by(all, |n| (n % 3).to_string());
-            let counts = stateful_map(by_key, |total: &mut u64, _key, _item: u64| {
-                *total += 1;
-                *total
-            });
-            discard(counts, "it only has to fit");
-        }
-    }
-    mod kind {
-        use super::*;
-        #[dataflow]
-        pub(super) fn numbers(items: std::ops::Range<u64>) {
-            let all = source(from_iter(items));
-            let by_key = key_by(all, |n| n % 3);
-            let counts = dedupe(by_key, Ttl::never());
-            discard(counts, "it only has to fit");
-        }
-    }
-    let place = place();
-    let ways = ["`counts` keeps something else", "--drop-state counts"];
-    let says = |more: [&'static str; 2]| [&ways[..], &more].concat();
-    refused(state::numbers(0..9).recovery(place.log()), &says(["of u64", "of i32"]));
-    refused(key::numbers(0..9).recovery(place.log()), &says(["by u64", "by String"]));
-    refused(kind::numbers(0..9).recovery(place.log()), &says(["saved: ", "dedupe"]));
-    // Nothing of this has touched the log.
-    let out = Out::default();
-    run_reported(first::numbers(0..9, out.clone()).workers(2).recovery(place.log()));
-    assert_eq!(taken(&out), THIRD);
-    // Dropped, the step begins anew as what it is now.
-    let log = RecoveryLog::at(place.log()).drop_state("counts");
-    run_reported(key::numbers(0..12).workers(2).recovery(log.clone()));
-    let (report, _) = run_reported(key::numbers(0..12).workers(3).recovery(log));
-    assert_eq!(report.steps.iter().map(|step| step.keys).sum::<u64>(), 3, "{report}");
-}
-
-/// State with a field more than it had.
-mod structs {
-    use super::*;
-
-    pub(super) mod before {
-        use super::*;
-        #[stateful]
-        #[derive(Default)]
-        pub(super) struct Sum {
-            total: u64,
-        }
-        #[dataflow]
-        pub(in super::super) fn sums(items: std::ops::Range<u64>) {
-            let all = source(from_iter(items));
-            let by_key = key_by(all, |n| n % 3);
-            let sums = stateful_map(by_key, |sum: &mut Sum, _key, n: u64| sum.total += n);
-            discard(sums, "it only has to fit");
-        }
-    }
-    pub(super) mod after {
-        use super::*;
-        #[stateful]
-        #[derive(Default)]
-        pub(super) struct Sum {
-            total: u64,
-            largest: u64,
-        }
-        #[dataflow]
-        pub(in super::super) fn sums(items: std::ops::Range<u64>) {
-            let all = source(from_iter(items));
-            let by_key = key_by(all, |n| n % 3);
-            let sums = stateful_map(by_key, |sum: &mut Sum, _key, n: u64| {
-                sum.total += n;
-                sum.largest = sum.largest.max(n);
-            });
-            discard(sums, "it only has to fit");
-        }
-    }
-}
-
-#[test]
-fn a_field_that_is_added_to_state_is_named() {
-    let place = Place::new();
-    run_reported(structs::before::sums(0..9).workers(2).recovery(place.log()));
-    refused(
-        structs::after::sums(0..9).recovery(place.log()),
-        &["`sums` keeps something else", "largest", "saved:", "now:"],
-    );
-}
-
-#[test]
-fn the_log_of_another_dataflow_is_refused() {
-    let place = place();
-    refused(
-        structs::before::sums(0..9).recovery(place.log()),
-        &["the dataflow `numbers`, and this is `sums`", "a folder of its own"],
-    );
-}
-
-#[test]
-fn key_groups_are_fixed_and_bound_the_workers() {
-    let place = Place::new();
-    let out = Out::default();
-    let log = || RecoveryLog::at(place.log());
-    let flow = |workers| first::numbers(0..6, out.clone()).workers(workers);
-    refused(flow(2).recovery(log().key_groups(3)), &["3 key groups", "a power of two"]);
-    run_reported(flow(4).recovery(log().key_groups(4)));
-    assert_eq!(taken(&out).len(), 6);
-    refused(flow(5).recovery(log()), &["5 workers", "4 key groups"]);
-    refused(flow(2).recovery(log().key_groups(8)), &["has 4 key groups, and 8"]);
-    let flow = first::numbers(0..9, out.clone()).workers(4).recovery(log());
-    run_reported(flow);
-    assert_eq!(taken(&out), THIRD);
 }
 
 /// Not a test of its own: run by the next one, in a process of its own, because what a plan says goes to standard output.

@@ -2,13 +2,17 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Waker;
 use std::thread;
 use std::time::Duration;
 
-use flow_runtime::io::{ChannelSource, Collect, FromIter, channel, collect, from_iter};
+use flow_runtime::io::{
+    ChannelSource, Collect, FromIter, Io, PartitionId, Poll, PollContext, Reader, Resume, Source,
+    channel, collect, from_iter, replay,
+};
 use flow_runtime::prelude::*;
 use flow_runtime::time::Epoch;
-use flow_runtime::{EpochPolicy, ErrorKind, RecoveryReport};
+use flow_runtime::{EpochPolicy, Error, ErrorKind, RecoveryReport};
 use flow_tests::recovery::{INTERRUPTED, On, Place, Script, refused, run_reported};
 
 #[dataflow]
@@ -156,6 +160,82 @@ fn a_source_that_cannot_replay_is_refused_unless_the_loss_is_accepted() {
     found.take();
     run(&[1, 2]).expect("it succeeds");
     assert_eq!(found.sorted(), [(1, 3), (2, 2)]);
+}
+
+/// A queue that hands out a message once the one before it is acknowledged, and has no positions.
+#[derive(Clone)]
+struct Acknowledged {
+    left: Arc<Mutex<Vec<u64>>>,
+}
+struct AcknowledgedReader {
+    left: Arc<Mutex<Vec<u64>>>,
+    given: Option<Epoch>,
+    waker: Option<Waker>,
+}
+
+impl Source for Acknowledged {
+    type Item = u64;
+    type Position = ();
+    type Reader = AcknowledgedReader;
+    type Replay = replay::AcknowledgedOnly;
+    fn partitions(&self, _: &Io) -> Result<Vec<PartitionId>, Error> {
+        Ok(vec![PartitionId::new("queue")])
+    }
+    fn open(&self, _: &Io, _: &PartitionId, _: Resume<()>) -> Result<AcknowledgedReader, Error> {
+        Ok(AcknowledgedReader { left: Arc::clone(&self.left), given: None, waker: None })
+    }
+}
+
+impl Reader for AcknowledgedReader {
+    type Item = u64;
+    type Position = ();
+    fn poll(&mut self, cx: &PollContext<'_>, emit: &mut impl FnMut(u64)) -> Result<Poll, Error> {
+        if self.given.is_some() {
+            self.waker = Some(cx.waker().clone());
+            return Ok(Poll::Pending);
+        }
+        let Some(next) = self.left.lock().expect("no holder panics").last().copied() else {
+            return Ok(Poll::End);
+        };
+        self.given = Some(cx.epoch());
+        emit(next);
+        Ok(Poll::Ready)
+    }
+    fn position(&self) {}
+    fn committed(&mut self, epoch: Epoch) -> Result<(), Error> {
+        if self.given.is_some_and(|given| given < epoch) {
+            self.left.lock().expect("no holder panics").pop();
+            self.given = None;
+        }
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+        Ok(())
+    }
+}
+
+#[dataflow]
+fn passed_on(messages: Acknowledged, out: Collect<u64>) {
+    let all = source(messages);
+    let spread = rebalance(all);
+    sink(spread, out);
+}
+
+#[test]
+fn what_was_read_is_acknowledged_though_nothing_of_it_is_kept() {
+    for (on, workers) in [(On::Virtual(1), 1), (On::Virtual(2), 3), (On::Threads, 2)] {
+        let place = Place::new();
+        let left = Arc::new(Mutex::new(vec![5, 4, 3, 2, 1]));
+        for _ in 0..2 {
+            let (out, found) = collect();
+            let flow = passed_on(Acknowledged { left: Arc::clone(&left) }, out).workers(workers);
+            let flow = flow.epochs(EpochPolicy::items(1)).recovery(place.log());
+            on.run(flow).expect("each message is acknowledged");
+            assert!(left.lock().expect("no holder panics").is_empty());
+            assert_eq!(found.take(), [1, 2, 3, 4, 5]);
+            left.lock().expect("no holder panics").extend([5, 4, 3, 2, 1]);
+        }
+    }
 }
 
 /// Waits in its one step until it is told to go on.

@@ -1,11 +1,13 @@
 //! Sources whose partitions come, end and go between runs, and several sources in one dataflow.
 
 use flow_runtime::prelude::*;
+use flow_runtime::time::Epoch;
 use flow_runtime::{EpochPolicy, Error, ErrorKind};
 use flow_tests::recovery::{
     Act, Do, Fuse, History, INTERRUPTED, On, Out, Place, Run, Script, Tallied, expected,
     run_reported,
 };
+use serde::{Deserialize, Serialize};
 
 fn check_interrupted<T: std::fmt::Debug>(outcome: Result<T, Error>) {
     let error = outcome.expect_err("it is interrupted");
@@ -211,5 +213,82 @@ fn items_that_were_read_in_large_epochs_are_read_once() {
         runs.run(run, &script, Fuse::none()).expect("it goes on");
         let all = flow_tests::recovery::without_epochs(&expected(acts.concat()));
         assert_eq!(runs.numbers(), all, "seed {seed}");
+    }
+}
+
+/// Something that happened in a shop.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Event {
+    user: String,
+    order: Option<u64>,
+    paid: Option<u64>,
+}
+
+#[stateful]
+#[derive(Default)]
+struct Cart {
+    unpaid: Vec<u64>,
+    paid: Vec<u64>,
+}
+
+/// Orders and payments of each user; each event is an epoch.
+#[dataflow]
+fn carts<A: Source<Item = (Epoch, Event)>>(events: A, out: Out<String>) {
+    let all = source(events);
+    let by_user = key_by_ref(all, |(_, event)| &event.user);
+    let shown = stateful_map(by_user, |cart: &mut Cart, user, (_, event): (Epoch, Event)| {
+        cart.unpaid.extend(event.order);
+        cart.unpaid.retain(|order| Some(*order) != event.paid);
+        cart.paid.extend(event.paid);
+        format!("{user} {:?} {:?}", cart.unpaid, cart.paid)
+    });
+    let texts = values(shown);
+    let noted = inspect(texts, |text, seen| out.note(seen.epoch, text.clone()));
+    discard(noted, "it is noted");
+}
+
+#[test]
+fn a_line_that_does_not_fit_is_a_crash_that_a_changed_program_gets_over() {
+    let event =
+        |user: &str, what: &str, n: u64| format!("{{\"user\": \"{user}\", \"{what}\": {n}}}\n");
+    let lines = [
+        event("a", "order", 1),
+        event("a", "order", 2),
+        event("b", "order", 3),
+        event("a", "paid", 2),
+        event("b", "order", 4),
+        "FAIL HERE\n".to_owned(),
+        event("a", "paid", 1),
+        event("b", "paid", 4),
+    ];
+    let all: Vec<(u64, String)> = [
+        (0, "a [1] []"),
+        (1, "a [1, 2] []"),
+        (2, "b [3] []"),
+        (3, "a [1] [2]"),
+        (4, "b [3, 4] []"),
+        (6, "a [] [2, 1]"),
+        (7, "b [3] [4]"),
+    ]
+    .map(|(epoch, text)| (epoch, text.to_owned()))
+    .into();
+    for on in [On::Threads, On::Virtual(1), On::Virtual(2)] {
+        let place = Place::new();
+        let path = place.write("events", lines.concat());
+        let out = Out::default();
+        let events = || JsonLines::<Event>::of(&path).epoch_per_line();
+        for run in 0..2 {
+            let flow = carts(events(), out.clone()).workers(1).recovery(place.log());
+            let error = on.run(flow).expect_err("a line does not fit");
+            assert!(error.message().contains("line 6"), "{error}");
+            // With one worker the barrier of an epoch has been passed before the next one's line is read.
+            assert_eq!(out.take(), if run == 0 { &all[..5] } else { &[] }, "{on:?}");
+        }
+        let events = JsonLines::<Event>::of(&path).skip_bad_rows().epoch_per_line();
+        let flow = carts(events, out.clone()).workers(3).recovery(place.log());
+        on.run(flow).expect("the line is left out");
+        let mut found = out.take();
+        found.sort();
+        assert_eq!(found, &all[5..], "{on:?}");
     }
 }

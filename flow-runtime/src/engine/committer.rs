@@ -77,9 +77,10 @@ struct Whole {
 }
 
 impl Whole {
-    /// Whether there is anything to be committed.
+    /// Whether there is anything to be committed. That something was read is enough, though nothing be kept of it: a source waits for
+    /// the commit to acknowledge it.
     fn counts(&self) -> bool {
-        !self.changes.is_empty() || self.closing.finishes
+        !self.changes.is_empty() || self.changes.read || self.closing.finishes
     }
 }
 

@@ -87,6 +87,8 @@ pub(crate) struct SourceStage<S: Source, D> {
     /// The reader to poll next.
     turn: usize,
     epoch: Epoch,
+    /// Items were emitted since the last barrier.
+    emitted: bool,
     unflushed: bool,
     ended: bool,
     answered: Answered,
@@ -115,6 +117,7 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
             down,
             turn: 0,
             epoch: Epoch(0),
+            emitted: false,
             unflushed: false,
             ended: false,
             answered: Answered::default(),
@@ -230,7 +233,10 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for SourceStage<S, D> {
         self.turn = at + 1;
         self.unflushed = true;
         match self.poll_reader(core, at, limit) {
-            Ok(items) => Polled { items, polled: true, ended: false },
+            Ok(items) => {
+                self.emitted |= items > 0;
+                Polled { items, polled: true, ended: false }
+            }
             Err(error) => {
                 core.fail(error.at_step(&self.id));
                 self.ended = true;
@@ -253,10 +259,11 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for SourceStage<S, D> {
             self.answered.tell_with(core, &self.id, signal, changes.as_mut(), |control| {
                 self.down.control(control);
             });
-            if let Some(changes) = &mut changes
-                && let Err(error) = self.save_positions(changes)
-            {
-                core.fail(error.at_step(&self.id));
+            if let Some(changes) = &mut changes {
+                changes.read |= std::mem::take(&mut self.emitted);
+                if let Err(error) = self.save_positions(changes) {
+                    core.fail(error.at_step(&self.id));
+                }
             }
             core.gathered(marker.barrier, changes, &self.id);
         });

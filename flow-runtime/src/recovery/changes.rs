@@ -65,6 +65,8 @@ pub(crate) struct Changes {
     pub(crate) payloads: Vec<Payload>,
     pub(crate) syncs: Vec<Sync>,
     pub(crate) stored: Vec<StoredBy>,
+    /// Whether sources have emitted anything.
+    pub(crate) read: bool,
     failure: Option<Error>,
     buffers: Buffers,
 }
@@ -82,6 +84,7 @@ impl Changes {
             payloads: Vec::new(),
             syncs: Vec::new(),
             stored: Vec::new(),
+            read: false,
             failure: None,
             buffers,
         }
@@ -97,6 +100,7 @@ impl Changes {
         self.payloads.append(&mut other.payloads);
         self.syncs.append(&mut other.syncs);
         self.stored.append(&mut other.stored);
+        self.read |= other.read;
     }
 
     /// Gives the buffers back, to be used again.

@@ -1,6 +1,6 @@
 //! What may change between two runs: each step that keeps something is compared with what the log knows of it.
 //!
-//! Steps without state, and what functions do, are free to change. What is kept must fit: same kind, same key, same shape, same
+//! Steps without state, sinks without a position among them, and what functions do, are free to change. What is kept must fit: same kind, same key, same shape, same
 //! meaning. A step that is gone, renamed or changed is refused with the ways out.
 
 use std::collections::BTreeSet;
@@ -76,6 +76,7 @@ pub(crate) fn compare(
     for (id, spec) in steps {
         let known = old.iter().position(|step| step.id == id.as_str()).map(|at| old.remove(at));
         let fits = known.as_ref().is_some_and(|step| step.spec == *spec);
+        let known = known.filter(|step| fits || !saved.keeps_nothing(step));
         let fate = match known {
             Some(step) if dropped(id.as_str(), fits) => {
                 fates.push((step.id, Fate::Dropped));
@@ -101,6 +102,9 @@ pub(crate) fn compare(
         fates.extend(fate.map(|fate| (id.as_str().to_owned(), fate)));
     }
     for step in old {
+        if saved.keeps_nothing(&step) {
+            continue;
+        }
         if dropped(&step.id, false) {
             fates.push((step.id, Fate::Dropped));
         } else {
@@ -188,7 +192,8 @@ fn gone(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recovery::manifest::{Committed, Format, Slot};
+    use crate::recovery::SegmentName;
+    use crate::recovery::manifest::{Committed, Format, Slot, StoredAt};
     use crate::state::{Saved, Shape};
     use crate::time::Timestamp;
 
@@ -304,6 +309,29 @@ mod tests {
         assert_eq!(numbers(&kept), [("a", 0)]);
         let dropped = compare(&before, &after, &drops("a", Some(7))).expect("is dropped");
         assert_eq!(numbers(&dropped), [("a", 1)]);
+    }
+
+    #[test]
+    fn a_sink_without_a_position_may_go_and_become_another_one() {
+        let before = saved(&[("a", StepSpec::positions::<()>("sink"))]);
+        let compared = compare(&before, &[], &Allowed::default()).expect("it kept nothing");
+        assert!(compared.steps.is_empty() && compared.fates.is_empty());
+        let after = now(&[("a", StepSpec::positions::<u64>("sink"))]);
+        let compared = compare(&before, &after, &Allowed::default()).expect("it kept nothing");
+        assert_eq!(numbers(&compared), [("a", 1)]);
+        let before = Manifest { steps: compared.steps, ..before };
+        let after = now(&[("a", StepSpec::positions::<()>("sink"))]);
+        compare(&before, &after, &Allowed::default()).expect_err("it keeps a position now");
+        // What it has stored may not have been carried out.
+        let mut before = saved(&[("a", StepSpec::positions::<()>("sink"))]);
+        before.stored.push(StoredAt {
+            step: 0,
+            partition: "p".into(),
+            epoch: Epoch(6),
+            file: SegmentName { generation: 1, writer: 0, number: 0 },
+            offset: 96,
+        });
+        compare(&before, &[], &Allowed::default()).expect_err("its rows would be lost");
     }
 
     #[test]

@@ -163,6 +163,14 @@ impl Manifest {
         }
     }
 
+    /// Whether nothing is lost with a step: it is a source or sink whose position says nothing, and has stored nothing.
+    pub(crate) fn keeps_nothing(&self, step: &SavedStep) -> bool {
+        let nothing = Shape::of_serde::<()>();
+        step.spec.key.is_none()
+            && step.spec.slots.iter().all(|slot| slot.shape == nothing)
+            && self.stored.iter().all(|stored| stored.step != step.number)
+    }
+
     /// The first epoch that is not committed.
     pub(crate) fn resume_epoch(&self) -> Epoch {
         self.last.map_or(Epoch(0), |last| last.next)
