@@ -1,5 +1,5 @@
 //! Stateful stream dataflows inside your own application: annotate functions; the compiler wires and checks the
-//! dataflow; run it.
+//! dataflow; run it; kill it; run it again: it goes on where it was.
 //!
 //! **Inside `#[dataflow]` a call wires; everywhere else it calls.**
 //!
@@ -43,6 +43,7 @@
 //! * [`io`]: sources and sinks, and the traits for your own.
 //! * [`Dataflow`]: what calling a dataflow function gives: `run` it as a program, `spawn` it inside a service, `simulate` it on a
 //!   seeded schedule. [`RunOptions`]: the flags of a program. [`EpochPolicy`]: when an epoch ends.
+//! * [`Dataflow::recovery`], [`RecoveryLog`], [`RecoveryReport`]: going on where the last run was.
 //! * [`graph`]: the const graph of a dataflow, and its pictures.
 //! * [`host`], [`plan`], [`consumer`], [`control`]: for those who bring a host of their own.
 //!

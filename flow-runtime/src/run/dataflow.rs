@@ -59,6 +59,36 @@ impl<P: FlowPlan> Dataflow<P> {
 
     /// Makes the dataflow recoverable: what it keeps is saved in this log at the end of every epoch, and a run begins where the
     /// last one on the same log was. A path is enough: `.recovery("state")`.
+    ///
+    /// ```
+    /// use flow_runtime::io::{Collect, collect, from_iter};
+    /// use flow_runtime::prelude::*;
+    ///
+    /// #[stateful_map]
+    /// fn total(sum: &mut u64, _even: &bool, n: u64) -> u64 {
+    ///     *sum += n;
+    ///     *sum
+    /// }
+    ///
+    /// #[dataflow]
+    /// fn totals(numbers: Vec<u64>, out: Collect<(bool, u64)>) {
+    ///     let all = source(from_iter(numbers));
+    ///     let by_evenness = key_by(all, |n| n % 2 == 0);
+    ///     let sums = total(by_evenness);
+    ///     sink(sums, out);
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let folder = tempfile::tempdir()?;
+    /// let (out, _) = collect();
+    /// totals(vec![1, 2, 3], out).recovery(folder.path()).workers(2).spawn()?.wait()?;
+    /// // Another run, perhaps of another process, with more input: only what is new is read, and the sums go on.
+    /// let (out, found) = collect();
+    /// totals(vec![1, 2, 3, 4, 5], out).recovery(folder.path()).workers(3).spawn()?.wait()?;
+    /// assert_eq!(found.sorted(), [(false, 9), (true, 6)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn recovery(mut self, log: impl Into<RecoveryLog>) -> Self {
         self.options.log = Some(log.into());
         self
