@@ -65,6 +65,8 @@ pub(crate) struct Committing {
     pub(crate) fence: Fence,
     pub(crate) appliers: Appliers,
     pub(crate) waits_for_room: bool,
+    /// A segment that has grown to this size is followed by a new one.
+    pub(crate) segment_max: u64,
 }
 
 /// An epoch whose parts are coming in.
@@ -265,7 +267,7 @@ impl Committer<'_> {
                 all.push_back(written);
                 continue;
             }
-            if self.segment.as_ref().is_some_and(Segment::is_large)
+            if self.segment.as_ref().is_some_and(|open| open.end() >= self.with.segment_max)
                 && let Some(mut full) = self.segment.take()
             {
                 let path = full.path().to_owned();

@@ -81,6 +81,7 @@ pub(crate) fn launch<P: FlowPlan>(
             fence: adopted.fence.clone(),
             appliers,
             waits_for_room: log.waits_for_room,
+            segment_max: log.limits.segment_bytes,
         });
         recovered = Some((adopted.recovered, adopted.fence));
         lock = Some(adopted.lock);

@@ -34,4 +34,6 @@ mod worker;
 mod tests;
 
 pub use coordinator::EpochPolicy;
+#[cfg(test)]
+pub(crate) use survey::survey_steps;
 pub(crate) use launch::{Launched, Settings, launch, plan_start};

@@ -19,9 +19,6 @@ use crate::recovery::frame::{
 use crate::recovery::manifest::{Commit, Manifest, Record, decode, encode};
 use crate::recovery::names::{CommitName, Copy2, Layout};
 
-/// After so many records a new file begins.
-const RECORDS_MAX: u64 = 4096;
-
 /// Writes the commits of one generation.
 pub(crate) struct CommitLog {
     files: Arc<dyn Files>,
@@ -32,6 +29,8 @@ pub(crate) struct CommitLog {
     open: Option<Open>,
     /// As it is after the last commit.
     manifest: Manifest,
+    /// After so many records a new file begins.
+    records_max: u64,
 }
 
 /// The file that is being written.
@@ -71,6 +70,7 @@ impl CommitLog {
         log_id: [u8; 16],
         generation: u64,
         manifest: Manifest,
+        records_max: u64,
     ) -> Result<CommitLog, Error> {
         let mut log = CommitLog {
             files: Arc::clone(files),
@@ -80,6 +80,7 @@ impl CommitLog {
             number: 0,
             open: None,
             manifest,
+            records_max,
         };
         log.roll().map_err(Failure::into_error)?;
         Ok(log)
@@ -97,8 +98,9 @@ impl CommitLog {
             return if self.open.is_none() { self.roll() } else { Ok(()) };
         };
         commits.iter().for_each(|commit| self.manifest.apply(commit));
+        let records_max = self.records_max;
         // Taken out, and so never written again if this fails.
-        let Some(mut open) = self.open.take_if(|open| open.records < RECORDS_MAX) else {
+        let Some(mut open) = self.open.take_if(|open| open.records < records_max) else {
             return self.roll();
         };
         let (mut bytes, base) = (Vec::new(), open.length);

@@ -32,6 +32,8 @@ pub(crate) mod recovered;
 mod report;
 pub(crate) mod segment;
 pub(crate) mod start;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use names::{Layout, SegmentName};
 pub use report::{RecoveryReport, StepRecovered};
@@ -56,6 +58,22 @@ pub struct RecoveryLog {
     pub(crate) allowed: Allowed,
     pub(crate) accepts_loss: bool,
     pub(crate) waits_for_room: bool,
+    pub(crate) limits: Limits,
+}
+
+/// How large the files of a log grow before others follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// The bytes of a segment.
+    pub(crate) segment_bytes: u64,
+    /// The records of a commit file.
+    pub(crate) commit_records: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { segment_bytes: 64 << 20, commit_records: 4096 }
+    }
 }
 
 impl RecoveryLog {
@@ -67,6 +85,7 @@ impl RecoveryLog {
             allowed: Allowed::default(),
             accepts_loss: false,
             waits_for_room: true,
+            limits: Limits::default(),
         }
     }
 

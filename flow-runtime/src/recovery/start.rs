@@ -171,7 +171,14 @@ impl Folder {
             positions: checked.positions,
             loaded: Mutex::default(),
         };
-        let commits = CommitLog::begin(&files, &layout, log_id, generation, manifest)?;
+        let commits = CommitLog::begin(
+            &files,
+            &layout,
+            log_id,
+            generation,
+            manifest,
+            log.limits.commit_records,
+        )?;
         let fence = Fence::new(&files, &layout, generation);
         remove_orphans(&*files, &layout, commits.manifest(), generation);
         Ok(Adopted { commits, fence, recovered, generation, log_id, lock })

@@ -129,7 +129,7 @@ impl<P: FlowPlan> Dataflow<P> {
         &self.options
     }
 
-    fn spawn_on(self, env: Arc<dyn Env>) -> Result<Running, Error> {
+    pub(crate) fn spawn_on(self, env: Arc<dyn Env>) -> Result<Running, Error> {
         let Dataflow { plan, options } = self;
         let recovery = options.recovery_log();
         let settings = Settings {
