@@ -98,11 +98,9 @@ impl CommitLog {
             return if self.open.is_none() { self.roll() } else { Ok(()) };
         };
         commits.iter().for_each(|commit| self.manifest.apply(commit));
-        let records_max = self.records_max;
-        // Taken out, and so never written again if this fails.
-        let Some(mut open) = self.open.take_if(|open| open.records < records_max) else {
-            return self.roll();
-        };
+        // Taken out, and so never written again if this fails: neither the record nor the roll.
+        let open = self.open.take().filter(|open| open.records < self.records_max);
+        let Some(mut open) = open else { return self.roll() };
         let (mut bytes, base) = (Vec::new(), open.length);
         let record = Record { before: open.last, commits };
         open.put(&mut bytes, base, frame_type::COMMIT, barrier, &encode(&record));

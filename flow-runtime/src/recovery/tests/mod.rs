@@ -1,6 +1,7 @@
 //! Attacks on the log: what is damaged, torn, swapped or foreign is repaired or refused by name, and never taken for something
 //! else.
 
+mod disk;
 mod golden;
 
 use std::sync::Arc;
