@@ -97,6 +97,8 @@ struct Committer<'a> {
     segment: Option<Segment>,
     /// Of the next segment.
     number: u64,
+    /// The segments that no commit names yet.
+    unnamed: Vec<SegmentName>,
     /// What has been stored and not carried out.
     stored: VecDeque<StoredAt>,
     ended: bool,
@@ -116,6 +118,7 @@ pub(crate) fn commit(link: &Link, with: Committing) {
             gathering: BTreeMap::new(),
             segment: None,
             number: 0,
+            unnamed: Vec::new(),
             ended: false,
         }
         .run()
@@ -245,12 +248,19 @@ impl Committer<'_> {
         loop {
             self.with.fence.check()?;
             match self.try_write(whole) {
-                Ok(written) => return Ok(written),
+                Ok(written) => {
+                    self.unnamed.clear();
+                    return Ok(written);
+                }
                 Err((path, error)) => {
                     // What a segment holds after a failure is not known: everything goes into another one.
                     self.segment = None;
                     if !is_full(&error) {
                         return Err(failed("write", &path, error));
+                    }
+                    // What no commit names only takes room.
+                    for name in self.unnamed.drain(..) {
+                        let _ = self.link.env.io().files().remove(&self.with.layout.segment(name));
                     }
                     self.wait_for_room(|| failed("write", &path, error))?;
                 }
@@ -275,7 +285,16 @@ impl Committer<'_> {
             }
             let segment = match &mut self.segment {
                 Some(segment) => segment,
-                none => none.insert(new_segment(&*files, &self.with, &mut self.number, closing)?),
+                none => {
+                    let name = SegmentName {
+                        generation: self.with.generation,
+                        writer: 0,
+                        number: self.number,
+                    };
+                    self.number += 1;
+                    self.unnamed.push(name);
+                    none.insert(new_segment(&*files, &self.with, name, closing)?)
+                }
             };
             let path = segment.path().to_owned();
             let fail = |error| (path.clone(), error);
@@ -366,11 +385,9 @@ struct Written {
 fn new_segment(
     files: &dyn crate::io::file::Files,
     with: &Committing,
-    number: &mut u64,
+    name: SegmentName,
     closing: &Closing,
 ) -> Result<Segment, (PathBuf, io::Error)> {
-    let name = SegmentName { generation: with.generation, writer: 0, number: *number };
-    *number += 1;
     Segment::create(files, &with.layout, with.log_id, name, closing.barrier.0)
         .map_err(|error| (with.layout.segment(name), error))
 }

@@ -111,6 +111,20 @@ impl CommitLog {
 
     /// Begins a new file with the manifest as it is.
     fn roll(&mut self) -> Result<(), Failure> {
+        let number = self.number;
+        let rolled = self.try_roll();
+        if number > 0 && rolled.as_ref().is_err_and(Failure::is_full) {
+            // Nothing in it was reported as committed, and the next file will say all of it: it only takes room. The first file
+            // stays, since it is the claim.
+            for copy in Copy2::BOTH {
+                let name = CommitName { generation: self.generation, number, copy };
+                let _ = self.files.remove(&self.layout.commit(name));
+            }
+        }
+        rolled
+    }
+
+    fn try_roll(&mut self) -> Result<(), Failure> {
         let (log_id, generation, number) = (self.log_id, self.generation, self.number);
         let first_barrier = self.manifest.next_barrier();
         let kind = FileKind::Commit;

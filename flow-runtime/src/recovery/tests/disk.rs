@@ -1,5 +1,6 @@
 //! Disks that fail, fill up and lose what was not synced, in the middle of whole runs.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::golden::{LOG, Model, adopt, files_of, log, open, rows, run, run_and_watch, steps, write_lines};
@@ -99,6 +100,17 @@ fn a_full_disk_is_waited_for() {
         goes_on(&disk, committed, room as u64, &format!("room for {room}"));
     }
     assert!(waited > 50 && refused > 10, "{waited} {refused}");
+}
+
+#[test]
+fn what_could_not_be_written_takes_no_room() {
+    let disk = disk();
+    disk.limit_below(LOG, 1500, 40);
+    run(&disk, log(), 2, 1).expect("the run succeeds");
+    let files = disk.files();
+    assert!(files.len() < 24, "{:?}", files.keys());
+    let empty = files.iter().filter(|(path, bytes)| path.starts_with(LOG) && bytes.is_empty());
+    assert_eq!(empty.map(|(path, _)| path).collect::<Vec<_>>(), [Path::new("log/LOCK")]);
 }
 
 #[test]
