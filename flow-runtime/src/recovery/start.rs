@@ -36,6 +36,8 @@ use crate::time::Timestamp;
 
 /// Key groups unless they are given.
 const GROUPS_DEFAULT: u32 = 256;
+/// No log is begun more often than this.
+const RUNS_MAX: u64 = 1 << 60;
 /// Which hash places keys: the one of this version.
 const HASH: u16 = 1;
 
@@ -100,7 +102,15 @@ impl Folder {
         let segments = list_segments(&*self.files, &self.layout)?;
         let largest = names.iter().map(|name| name.generation);
         let largest = largest.chain(segments.iter().map(|name| name.generation)).max();
-        let mut generation = largest.map_or(1, |largest| largest + 1);
+        let mut generation = largest.map_or(1, |largest| largest.saturating_add(1));
+        if generation > RUNS_MAX {
+            return Err(refused(format!(
+                "`{}` has files of a run {}: no log has had so many runs",
+                self.layout.root().display(),
+                generation - 1
+            ))
+            .help("move the files with this number out of the folder"));
+        }
         let claimed = loop {
             let copy = Copy2::A;
             let path = self.layout.commit(CommitName { generation, number: 0, copy });
@@ -383,6 +393,10 @@ fn read_newest(
     let segments = list_segments(&**files, layout)?;
     let wrote = |generation| segments.iter().any(|name| name.generation == generation);
     let found = newest(files, layout, &names, log_id, wrote)?;
+    if found.as_ref().is_some_and(|found| found.manifest.format != *format) {
+        let bad = Bad::at(HEADER as u64, "it says something else than the log's commits");
+        return Err(damaged(&layout.format(), bad));
+    }
     let adopted = found.as_ref().map_or(0, |found| found.generation);
     let without = segments.iter().find(|name| {
         name.generation > adopted

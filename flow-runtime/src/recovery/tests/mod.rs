@@ -1,8 +1,10 @@
 //! Attacks on the log: what is damaged, torn, swapped or foreign is repaired or refused by name, and never taken for something
 //! else.
 
+mod damage;
 mod disk;
 mod golden;
+mod torn;
 
 use std::sync::Arc;
 
