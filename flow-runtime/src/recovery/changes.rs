@@ -143,6 +143,8 @@ impl Changes {
         let groups = names.groups as usize;
         buffers.values.fit(groups);
         Some(KeyedChanges {
+            first: payloads.len(),
+            tombstones: Vec::new(),
             values: head(Kind::Value),
             gone: head(Kind::Tombstone),
             id: id.clone(),
@@ -291,6 +293,10 @@ pub(crate) struct KeyedChanges<'a> {
     buffers: &'a mut Buffers,
     groups: usize,
     payloads: &'a mut Vec<Payload>,
+    /// Where the step's frames begin among all.
+    first: usize,
+    /// They come before the others: a key that was dropped may have come back.
+    tombstones: Vec<Payload>,
     failure: &'a mut Option<Error>,
 }
 
@@ -323,7 +329,7 @@ impl KeyedChanges<'_> {
             return self.fail(&error);
         }
         entries.count += 1;
-        entries.spill(self.gone, group, self.payloads);
+        entries.spill(self.gone, group, &mut self.tombstones);
     }
 
     #[cold]
@@ -339,6 +345,7 @@ impl KeyedChanges<'_> {
 impl Drop for KeyedChanges<'_> {
     fn drop(&mut self) {
         self.buffers.values.finish(self.values, self.payloads);
-        self.buffers.gone.finish(self.gone, self.payloads);
+        self.buffers.gone.finish(self.gone, &mut self.tombstones);
+        self.payloads.splice(self.first..self.first, self.tombstones.drain(..));
     }
 }
