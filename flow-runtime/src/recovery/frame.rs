@@ -339,6 +339,9 @@ impl<'a> Frames<'a> {
         if self.buffer[from + length..from + padded].iter().any(|byte| *byte != 0) {
             return Err(Bad::at(self.offset, "the bytes behind a frame are not zero"));
         }
+        if head[5] & !CONTINUES != 0 {
+            return Err(Bad::at(self.offset, "a frame has flags that this version never sets"));
+        }
         self.rolling = chain(self.rolling, crc);
         self.last_crc = crc;
         self.offset += (FRAME_HEADER + padded) as u64;

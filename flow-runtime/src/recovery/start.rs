@@ -370,11 +370,12 @@ fn make_format(
         file.write_at(0, &bytes)?;
         file.sync()?;
         files.sync_folder(layout.root())?;
-        // The folder itself must be there after a power cut.
-        match layout.root().parent() {
-            Some(above) => files.sync_folder(above),
-            None => Ok(()),
-        }
+        // The folder itself must be there after a power cut, and those above it, which may be as new as it is. Some of them may not
+        // be ours to open.
+        let mut above = layout.root().ancestors().skip(1);
+        above.next().map_or(Ok(()), |above| files.sync_folder(above))?;
+        above.for_each(|above| drop(files.sync_folder(above)));
+        Ok(())
     });
     made.map_err(|error| failed("write", &path, error))?;
     Ok((log_id, format))
