@@ -34,6 +34,6 @@ mod worker;
 mod tests;
 
 pub use coordinator::EpochPolicy;
+pub(crate) use launch::{Launched, Settings, launch, plan_start};
 #[cfg(test)]
 pub(crate) use survey::survey_steps;
-pub(crate) use launch::{Launched, Settings, launch, plan_start};

@@ -149,7 +149,14 @@ impl FileWriter {
             Ok(file) => file,
             Err(error) => return Err(without_parent(io, &path, error)),
         };
-        Ok(FileWriter { io: io.clone(), path, file, length: 0, tail: Vec::new(), is_new: new(true) })
+        Ok(FileWriter {
+            io: io.clone(),
+            path,
+            file,
+            length: 0,
+            tail: Vec::new(),
+            is_new: new(true),
+        })
     }
 
     fn reopen(io: &Io, path: PathBuf, saved: &FileEnd) -> Result<Self, Error> {
@@ -188,7 +195,14 @@ impl FileWriter {
         }
         // What lies behind belongs to epochs that were not committed: they are written again.
         file.set_len(saved.length).map_err(failed)?;
-        Ok(FileWriter { io: io.clone(), path, file, length: saved.length, tail, is_new: new(false) })
+        Ok(FileWriter {
+            io: io.clone(),
+            path,
+            file,
+            length: saved.length,
+            tail,
+            is_new: new(false),
+        })
     }
 }
 

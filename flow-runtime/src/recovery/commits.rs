@@ -313,8 +313,7 @@ impl CopyBytes {
         let is_record = |frame: &Frame<'_>| is_record(frame.head.frame_type).then_some(());
         for at in (0..have).step_by(8) {
             // Only where it looks like one is the checksum worth the while.
-            if may_begin_record(&rest[at..have])
-                && self.record(from + at as u64, is_record).is_ok()
+            if may_begin_record(&rest[at..have]) && self.record(from + at as u64, is_record).is_ok()
             {
                 return Ok(true);
             }

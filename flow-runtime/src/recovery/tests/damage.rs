@@ -82,7 +82,13 @@ impl Attack {
     }
 
     /// Starts with one file replaced, or deleted.
-    fn replace(&mut self, path: &Path, part: Part, with: Option<Vec<u8>>, what: &dyn Fn() -> String) -> Came {
+    fn replace(
+        &mut self,
+        path: &Path,
+        part: Part,
+        with: Option<Vec<u8>>,
+        what: &dyn Fn() -> String,
+    ) -> Came {
         let mut files = self.files.clone();
         match with {
             Some(bytes) => drop(files.insert(path.to_owned(), bytes)),
@@ -220,7 +226,9 @@ fn files_under_names_that_are_not_theirs_are_not_taken() {
     let layout = Layout::new(Path::new(LOG));
     let (mut refused, mut went_on) = (0, 0);
     let (mut names, mut taken) = (BTreeSet::new(), BTreeSet::new());
-    for (generation, number) in (0..7).flat_map(|generation| [0, 1, 2, 3, 9].map(|n| (generation, n))) {
+    for (generation, number) in
+        (0..7).flat_map(|generation| [0, 1, 2, 3, 9].map(|n| (generation, n)))
+    {
         for copy in Copy2::BOTH {
             names.insert(layout.commit(CommitName { generation, number, copy }));
         }
@@ -285,8 +293,7 @@ fn what_lay_in_the_same_place_of_another_file_does_not_pass() {
                 }
                 let what = || format!("{from}..{to} of {} in {}", other.display(), path.display());
                 let came = attack.replace(path, *part, Some(mixed), &what);
-                let expected =
-                    if *part == Part::Copy { Came::Repaired } else { Came::Refused };
+                let expected = if *part == Part::Copy { Came::Repaired } else { Came::Refused };
                 assert_eq!(came, expected, "{}", what());
             }
         }
@@ -302,7 +309,9 @@ fn files_that_cannot_be_read_are_not_passed_over() {
     let disk = Memory::of(attack.files.clone(), vec![PathBuf::from(LOG).join("seg")]);
     disk.forbid(&copies[0].0.display().to_string());
     let (found, repaired) = open(&disk, &attack.golden.steps).expect("there is another copy");
-    assert!(found == attack.golden.found && repaired[0].contains(&copies[0].0.display().to_string()));
+    assert!(
+        found == attack.golden.found && repaired[0].contains(&copies[0].0.display().to_string())
+    );
     let disk = Memory::of(attack.files.clone(), vec![PathBuf::from(LOG).join("seg")]);
     copies.iter().for_each(|(path, ..)| disk.forbid(&path.display().to_string()));
     let error = open(&disk, &attack.golden.steps).expect_err("neither can be read").to_string();

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::golden::{LOG, Model, adopt, files_of, log, open, rows, run, run_and_watch, steps, write_lines};
+use super::golden::{
+    LOG, Model, adopt, files_of, log, open, rows, run, run_and_watch, steps, write_lines,
+};
 use super::schedule;
 use crate::io::testing::Memory;
 use crate::recovery::RecoveryLog;
@@ -19,9 +21,14 @@ fn disk() -> Memory {
 /// Goes on to the end, and sees that all has come out as if nothing had happened.
 fn goes_on(disk: &Memory, committed: u64, seed: u64, what: &str) {
     let steps = steps();
-    let (found, _) = open(&disk.after_kill(), &steps).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let (found, _) =
+        open(&disk.after_kill(), &steps).unwrap_or_else(|error| panic!("{what}: {error}"));
     found.check();
-    assert!(found.epoch >= committed, "{what}: {committed} was committed, and {} is found", found.epoch);
+    assert!(
+        found.epoch >= committed,
+        "{what}: {committed} was committed, and {} is found",
+        found.epoch
+    );
     let workers = 1 + (seed % 3) as usize;
     run(disk, log(), workers, seed).unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_eq!(rows(disk), Model::at(LINES as u64).rows, "{what}");
@@ -139,7 +146,12 @@ fn after_a_failed_sync_the_run_ends_and_the_next_goes_on() {
         assert!(error.contains("input/output error"), "{error}");
         assert!(error.contains("`log") || error.contains("`out.txt`"), "{error}");
         goes_on(&disk.after_kill(), committed, 1, &format!("sync {syncs} failed"));
-        goes_on(&disk.after_power_cut(), committed, 2, &format!("sync {syncs} failed, then the power"));
+        goes_on(
+            &disk.after_power_cut(),
+            committed,
+            2,
+            &format!("sync {syncs} failed, then the power"),
+        );
     }
     assert!(failures > 20, "{failures}");
 }

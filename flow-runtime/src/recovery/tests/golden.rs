@@ -13,9 +13,9 @@ use crate::io::testing::Memory;
 use crate::prelude::*;
 use crate::recovery::frame::{FRAME_HEADER, HEADER};
 use crate::recovery::manifest::{Manifest, StepSpec};
+use crate::recovery::names::{CommitName, Copy2, Layout};
 use crate::recovery::recovered::{Keyed, Restoring};
 use crate::recovery::start::{Adopted, Folder};
-use crate::recovery::names::{CommitName, Copy2, Layout};
 use crate::recovery::{Limits, RecoveryLog};
 use crate::time::Epoch;
 
@@ -122,21 +122,13 @@ pub(super) fn write_lines(disk: &Memory, count: usize) {
 }
 
 /// Runs the dataflow to the end of its input.
-pub(super) fn run(
-    disk: &Memory,
-    log: RecoveryLog,
-    workers: usize,
-    seed: u64,
-) -> Result<(), Error> {
+pub(super) fn run(disk: &Memory, log: RecoveryLog, workers: usize, seed: u64) -> Result<(), Error> {
     let flow = golden(Lines::of(LINES).epoch_per_line(), TextFile::at(OUT));
     flow.workers(workers).recovery(log).simulate_on(schedule(disk, seed))
 }
 
 /// The same; answers the first epoch that the run has not reported as committed, too.
-pub(super) fn run_and_watch(
-    workers: usize,
-    schedule: Arc<Virtual>,
-) -> (Result<(), Error>, u64) {
+pub(super) fn run_and_watch(workers: usize, schedule: Arc<Virtual>) -> (Result<(), Error>, u64) {
     let flow = golden(Lines::of(LINES).epoch_per_line(), TextFile::at(OUT));
     match flow.workers(workers).recovery(log()).spawn_on(schedule) {
         Ok(running) => {

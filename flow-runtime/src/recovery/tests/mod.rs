@@ -1,9 +1,13 @@
 //! Attacks on the log: what is damaged, torn, swapped or foreign is repaired or refused by name, and never taken for something
 //! else.
 
+mod changes;
 mod damage;
+mod decode;
 mod disk;
+mod fence;
 mod golden;
+mod refusals;
 mod torn;
 
 use std::sync::Arc;
