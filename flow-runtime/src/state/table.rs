@@ -397,12 +397,13 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
         #[test]
         fn what_is_saved_at_barriers_is_what_is_there(
             mut ops in prop::collection::vec(any_op(), 0..400), spread in 1..60_u64, many in 0..400_u16,
         ) {
             // A poor hash: keys share it, and all of it but for the group.
-            let hash = |key: u16| (u64::from(key) % spread) << 60 | u64::from(key) % spread;
+            let hash = |key: u16| ((u64::from(key) % spread) << 60) | (u64::from(key) % spread);
             let mut table = Table::<u16, u32>::new();
             table.saves();
             let mut saved = BTreeMap::new();

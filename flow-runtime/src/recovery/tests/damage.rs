@@ -128,7 +128,7 @@ fn every_bit_that_flips_is_seen_if_it_counts() {
             let patterns = match offset {
                 // Version, kind, copy: each bit means something.
                 8..12 => (0..8).map(|bit| 1 << bit).collect(),
-                _ if part == Part::Copy => vec![1 << (offset % 8), 0xff],
+                _ if part == Part::Copy && offset % 4 == 0 => vec![1 << (offset / 4 % 8), 0xff],
                 _ => vec![1_u8 << (offset * 5 % 8)],
             };
             for pattern in patterns {
@@ -145,8 +145,8 @@ fn every_bit_that_flips_is_seen_if_it_counts() {
             }
         }
     }
-    assert!(attack.count(Part::Copy, Came::Repaired) > 2_000, "{:?}", attack.came);
-    assert!(attack.count(Part::Needed, Came::Refused) > 5_000, "{:?}", attack.came);
+    assert!(attack.count(Part::Copy, Came::Repaired) > 1_000, "{:?}", attack.came);
+    assert!(attack.count(Part::Needed, Came::Refused) > 3_000, "{:?}", attack.came);
     assert!(attack.count(Part::Past, Came::Unseen) > 100, "{:?}", attack.came);
 }
 
@@ -157,7 +157,7 @@ fn every_file_may_be_cut_anywhere_or_be_gone_or_have_grown() {
         let bytes = attack.files[&path].clone();
         let step = match part {
             Part::Copy => 1,
-            Part::Needed => 3,
+            Part::Needed => 5,
             Part::Past => 16,
         };
         for cut in (0..bytes.len()).step_by(step) {
@@ -227,7 +227,7 @@ fn files_under_names_that_are_not_theirs_are_not_taken() {
     let (mut refused, mut went_on) = (0, 0);
     let (mut names, mut taken) = (BTreeSet::new(), BTreeSet::new());
     for (generation, number) in
-        (0..7).flat_map(|generation| [0, 1, 2, 3, 9].map(|n| (generation, n)))
+        [0, 1, 4, 5].into_iter().flat_map(|generation| [0, 2, 9].map(|n| (generation, n)))
     {
         for copy in Copy2::BOTH {
             names.insert(layout.commit(CommitName { generation, number, copy }));
@@ -332,7 +332,9 @@ fn copies_that_disagree_are_not_chosen_from() {
     let layout = Layout::new(Path::new(LOG));
     let b = layout.commit(CommitName { generation: 5, number: 0, copy: Copy2::B });
     assert_ne!(files[&b], mixed[&b], "the schedules differ");
-    mixed.retain(|path, _| !path.to_string_lossy().contains("00000005-000001"));
+    mixed.retain(|path, _| {
+        CommitName::parse(path).is_none_or(|n| (n.generation, n.number) <= (5, 0))
+    });
     mixed.insert(b.clone(), files[&b].clone());
     let disk = Memory::of(mixed, vec![PathBuf::from(LOG).join("seg")]);
     let error = open(&disk, &attack.golden.steps).expect_err("disagree").to_string();
@@ -348,7 +350,7 @@ fn both_copies_may_be_damaged_in_different_places() {
     let [(a, _, length), (b, ..)] = copies[..] else { panic!("there are two copies") };
     let last = *records(&attack.files[a]).last().expect("there are some");
     let (mut refused, mut repaired) = (0, 0);
-    for at in (0..*length).step_by(3) {
+    for at in (0..*length).step_by(5) {
         // Where both lack the last record it counts as never written.
         for other in (0..*length).step_by(37).filter(|other| *other.min(&at) < last) {
             let mut files = attack.files.clone();

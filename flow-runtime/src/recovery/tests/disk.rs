@@ -59,7 +59,7 @@ fn a_run_that_is_cut_off_anywhere_goes_on_where_it_was() {
 
 #[test]
 fn a_start_that_is_cut_off_anywhere_can_be_repeated() {
-    for first in (4..60).step_by(9) {
+    for first in (4..60).step_by(13) {
         let before = disk();
         before.cut_after(first);
         let (outcome, committed) = run_and_watch(2, schedule(&before, 3));
@@ -86,7 +86,7 @@ fn a_full_disk_is_waited_for() {
     run(&whole, log(), 2, 1).expect("the run succeeds");
     let most: usize = files_of(&whole).values().map(Vec::len).sum();
     let (mut waited, mut refused) = (0, 0);
-    for room in (0..most).step_by(17) {
+    for room in (0..most).step_by(29) {
         let disk = disk();
         disk.limit_below(LOG, room, 1 + room % 4);
         let schedule = schedule(&disk, room as u64);
@@ -106,7 +106,7 @@ fn a_full_disk_is_waited_for() {
         disk.limit_below(LOG, usize::MAX, 1);
         goes_on(&disk, committed, room as u64, &format!("room for {room}"));
     }
-    assert!(waited > 50 && refused > 10, "{waited} {refused}");
+    assert!(waited > 30 && refused > 10, "{waited} {refused}");
 }
 
 #[test]

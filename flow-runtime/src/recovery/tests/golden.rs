@@ -238,6 +238,9 @@ impl Found {
     }
 }
 
+/// The epoch that the golden log ends with.
+pub(super) const LAST: u64 = 22;
+
 /// A log with a past.
 pub(super) struct Golden {
     pub(super) disk: Memory,
@@ -252,24 +255,24 @@ pub(super) struct Golden {
 pub(super) fn make() -> Golden {
     let disk = Memory::default();
     let mut before = Vec::new();
-    for (count, workers) in [(8, 2), (15, 3)] {
+    for (count, workers) in [(6, 2), (11, 3)] {
         write_lines(&disk, count);
         run(&disk, log(), workers, 1).expect("the run succeeds");
         before.push(files_of(&disk));
     }
-    write_lines(&disk, 24);
+    write_lines(&disk, 16);
     disk.cut_after(20);
     run(&disk, log(), 1, 2).expect_err("the power is cut");
     let disk = disk.after_kill();
     before.push(files_of(&disk));
-    write_lines(&disk, 30);
+    write_lines(&disk, LAST as usize);
     run(&disk, log(), 2, 1).expect("the run succeeds");
     let steps = steps();
     let copy = disk.after_kill();
     let manifest = adopt(&copy, &steps).expect("opens").commits.manifest().clone();
     let (found, repaired) = open(&disk.after_kill(), &steps).expect("opens");
     assert_eq!(repaired, Vec::<String>::new());
-    assert_eq!(rows(&disk), Model::at(30).rows);
+    assert_eq!(rows(&disk), Model::at(LAST).rows);
     found.check();
     for workers in 2..8 {
         assert_eq!(open_by(&disk.after_kill(), &steps, workers).expect("opens").0, found);
@@ -308,7 +311,7 @@ fn the_log_is_as_large_and_as_small_as_it_is_meant_to_be() {
     let files = files_of(&disk);
     let sizes: Vec<_> = files.iter().map(|(path, bytes)| (path, bytes.len())).collect();
     println!("{sizes:#?}\n{} bytes", sizes.iter().map(|(_, size)| size).sum::<usize>());
-    assert_eq!(found.epoch, 30);
+    assert_eq!(found.epoch, LAST);
     let segments: BTreeSet<_> = manifest.parts.iter().map(|part| part.file.generation).collect();
     assert!(segments.len() >= 3, "{:?}", manifest.parts);
     let newest = |part: &&crate::recovery::manifest::Part| part.file.generation == 4;

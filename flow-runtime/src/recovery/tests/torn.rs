@@ -1,6 +1,8 @@
 //! The end of the commit log, torn: what was cut off is a record that counts in neither copy, or in both.
 
-use super::golden::{Golden, LOG, Model, files_of, log, make, newest, open, records, rows, run};
+use super::golden::{
+    Golden, LAST, LOG, Model, files_of, log, make, newest, open, records, rows, run,
+};
 use crate::io::testing::Memory;
 use crate::recovery::names::Copy2;
 
@@ -14,7 +16,7 @@ fn ends(bytes: &[u8], from: usize) -> Vec<Vec<u8>> {
         bytes[from..at].fill(0);
         bytes
     };
-    let places = (from..bytes.len()).step_by(7).chain([from, from + 1, bytes.len() - 1]);
+    let places = (from..bytes.len()).step_by(11).chain([from, from + 1, bytes.len() - 1]);
     let torn = places.flat_map(|at| [cut(at), zeros(at), hole(at.max(from + 1))]);
     // The end of a record may be zeros anyway.
     torn.filter(|torn| torn != bytes).collect()
@@ -60,7 +62,7 @@ fn the_last_record_counts_if_either_copy_has_it() {
     }
     // One copy lacks more than the other.
     for one in ends(&bytes, before) {
-        for other in torn.iter().step_by(5) {
+        for other in torn.iter().step_by(9) {
             for (a, b) in [(&one, other), (other, &one)] {
                 let (shorter, _) = open_with(Some(a), Some(b));
                 // Where one lacks another record than the other nothing is missing.
@@ -109,7 +111,7 @@ fn a_run_goes_on_from_a_torn_end() {
         copies.iter().for_each(|path| files.get_mut(path).expect("is there").truncate(cut));
         let disk = Memory::of(files, vec![]);
         run(&disk, log(), 1 + n % 4, n as u64).expect("the run succeeds");
-        assert_eq!(rows(&disk), Model::at(30).rows);
+        assert_eq!(rows(&disk), Model::at(LAST).rows);
     }
 }
 
