@@ -60,6 +60,8 @@ pub(crate) struct Committing {
     pub(crate) generation: u64,
     pub(crate) fence: Fence,
     pub(crate) appliers: Appliers,
+    /// A segment that has grown to this size is followed by a new one.
+    pub(crate) segment_max: u64,
 }
 
 /// An epoch whose parts are coming in.
@@ -91,6 +93,8 @@ struct Committer<'a> {
     segment: Option<Segment>,
     /// Of the next segment.
     number: u64,
+    /// The segments that no commit names yet.
+    unnamed: Vec<SegmentName>,
     /// What has been stored and not carried out.
     stored: VecDeque<StoredAt>,
     ended: bool,
@@ -110,6 +114,7 @@ pub(crate) fn commit(link: &Link, with: Committing) {
             gathering: BTreeMap::new(),
             segment: None,
             number: 0,
+            unnamed: Vec::new(),
             ended: false,
         }
         .run()
@@ -240,13 +245,20 @@ impl Committer<'_> {
         loop {
             self.with.fence.check()?;
             match self.try_write(whole) {
-                Ok(written) => return Ok(written),
+                Ok(written) => {
+                    self.unnamed.clear();
+                    return Ok(written);
+                }
                 Err((path, error)) => {
                     // What a segment holds after a failure is not known: everything goes into another one.
                     self.segment = None;
                     self.remove_unnamed(&path);
                     if !is_full(&error) {
                         return Err(failed("write", &path, error));
+                    }
+                    // What no commit names only takes room.
+                    for name in self.unnamed.drain(..) {
+                        let _ = self.link.env.io().files().remove(&self.with.layout.segment(name));
                     }
                     self.wait_for_room(|| failed("write", &path, error))?;
                 }
@@ -274,7 +286,7 @@ impl Committer<'_> {
                 all.push_back(written);
                 continue;
             }
-            if self.segment.as_ref().is_some_and(Segment::is_large)
+            if self.segment.as_ref().is_some_and(|open| open.end() >= self.with.segment_max)
                 && let Some(mut full) = self.segment.take()
             {
                 let path = full.path().to_owned();
@@ -282,7 +294,16 @@ impl Committer<'_> {
             }
             let segment = match &mut self.segment {
                 Some(segment) => segment,
-                none => none.insert(new_segment(&*files, &self.with, &mut self.number, closing)?),
+                none => {
+                    let name = SegmentName {
+                        generation: self.with.generation,
+                        writer: 0,
+                        number: self.number,
+                    };
+                    self.number += 1;
+                    self.unnamed.push(name);
+                    none.insert(new_segment(&*files, &self.with, name, closing)?)
+                }
             };
             let path = segment.path().to_owned();
             let fail = |error| (path.clone(), error);
@@ -380,11 +401,9 @@ struct Written {
 fn new_segment(
     files: &dyn crate::io::file::Files,
     with: &Committing,
-    number: &mut u64,
+    name: SegmentName,
     closing: &Closing,
 ) -> Result<Segment, (PathBuf, io::Error)> {
-    let name = SegmentName { generation: with.generation, writer: 0, number: *number };
-    *number += 1;
     Segment::create(files, &with.layout, with.log_id, name, closing.barrier.0)
         .map_err(|error| (with.layout.segment(name), error))
 }

@@ -70,7 +70,7 @@ pub(crate) fn launch<P: FlowPlan>(
     let (stages, found) = found;
     let mut hash_seed = 0;
     let (mut recovered, mut committing, mut lock) = (None, None, None);
-    if let Some(adopted) = adopted {
+    if let (Some(adopted), Some(log)) = (adopted, log) {
         hash_seed = adopted.recovered.seed;
         if let Some(last) = adopted.commits.manifest().last {
             env.not_before(last.at);
@@ -82,6 +82,7 @@ pub(crate) fn launch<P: FlowPlan>(
             generation: adopted.generation,
             fence: adopted.fence.clone(),
             appliers,
+            segment_max: log.limits.segment_bytes,
         });
         recovered = Some((adopted.recovered, adopted.fence));
         lock = Some(adopted.lock);

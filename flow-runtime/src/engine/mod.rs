@@ -35,3 +35,5 @@ mod tests;
 
 pub use coordinator::EpochPolicy;
 pub(crate) use launch::{Launched, Settings, launch, plan_start};
+#[cfg(test)]
+pub(crate) use survey::survey_steps;

@@ -66,6 +66,13 @@ impl Virtual {
         self
     }
 
+    /// With files of another machine, which may be in memory.
+    #[cfg(test)]
+    pub(crate) fn with_io(mut self, io: Io) -> Self {
+        self.io = io;
+        self
+    }
+
     /// How much virtual time has passed.
     pub fn elapsed(&self) -> Duration {
         self.lock().now.since(Timestamp(0))

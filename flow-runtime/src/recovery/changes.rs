@@ -153,6 +153,8 @@ impl Changes {
         let groups = names.groups as usize;
         buffers.values.fit(groups);
         Some(KeyedChanges {
+            first: payloads.len(),
+            tombstones: Vec::new(),
             values: head(Kind::Value),
             gone: head(Kind::Tombstone),
             id: id.clone(),
@@ -301,6 +303,10 @@ pub(crate) struct KeyedChanges<'a> {
     buffers: &'a mut Buffers,
     groups: usize,
     payloads: &'a mut Vec<Payload>,
+    /// Where the step's frames begin among all.
+    first: usize,
+    /// They come before the others: a key that was dropped may have come back.
+    tombstones: Vec<Payload>,
     failure: &'a mut Option<Error>,
 }
 
@@ -333,7 +339,7 @@ impl KeyedChanges<'_> {
             return self.fail(&error);
         }
         entries.count += 1;
-        entries.spill(self.gone, group, self.payloads);
+        entries.spill(self.gone, group, &mut self.tombstones);
     }
 
     #[cold]
@@ -349,6 +355,7 @@ impl KeyedChanges<'_> {
 impl Drop for KeyedChanges<'_> {
     fn drop(&mut self) {
         self.buffers.values.finish(self.values, self.payloads);
-        self.buffers.gone.finish(self.gone, self.payloads);
+        self.buffers.gone.finish(self.gone, &mut self.tombstones);
+        self.payloads.splice(self.first..self.first, self.tombstones.drain(..));
     }
 }

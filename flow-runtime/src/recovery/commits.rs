@@ -12,15 +12,13 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::io::file::{File, Files};
-use crate::recovery::fault::{damaged, failed};
+use crate::recovery::fault::{damaged, failed, refused};
 use crate::recovery::frame::{
-    Bad, FileKind, Frame, FrameHead, Frames, HEADER, Header, frame_type, put, read_header,
+    Bad, FRAME_HEADER, FileKind, Frame, FrameHead, Frames, HEADER, Header, PAYLOAD_MAX, frame_type,
+    put, read_header,
 };
 use crate::recovery::manifest::{Commit, Manifest, Record, decode, encode};
 use crate::recovery::names::{CommitName, Copy2, Layout};
-
-/// After so many records a new file begins.
-const RECORDS_MAX: u64 = 4096;
 
 /// Writes the commits of one generation.
 pub(crate) struct CommitLog {
@@ -32,6 +30,21 @@ pub(crate) struct CommitLog {
     open: Option<Open>,
     /// As it is after the last commit.
     manifest: Manifest,
+    /// After so many records a new file begins.
+    records_max: u64,
+}
+
+/// The header of a commit file. It follows from the file's name, so that records can be read where it is damaged.
+fn header(name: CommitName, log_id: &[u8; 16]) -> Header {
+    Header {
+        kind: FileKind::Commit,
+        copy: u8::from(name.copy == Copy2::B),
+        writer: 0,
+        log_id: *log_id,
+        generation: name.generation,
+        number: name.number,
+        first_barrier: 0,
+    }
 }
 
 /// The file that is being written.
@@ -71,6 +84,7 @@ impl CommitLog {
         log_id: [u8; 16],
         generation: u64,
         manifest: Manifest,
+        records_max: u64,
     ) -> Result<CommitLog, Error> {
         let mut log = CommitLog {
             files: Arc::clone(files),
@@ -80,6 +94,7 @@ impl CommitLog {
             number: 0,
             open: None,
             manifest,
+            records_max,
         };
         log.roll().map_err(Failure::into_error)?;
         Ok(log)
@@ -97,10 +112,9 @@ impl CommitLog {
             return if self.open.is_none() { self.roll() } else { Ok(()) };
         };
         commits.iter().for_each(|commit| self.manifest.apply(commit));
-        // Taken out, and so never written again if this fails.
-        let Some(mut open) = self.open.take_if(|open| open.records < RECORDS_MAX) else {
-            return self.roll();
-        };
+        // Taken out, and so never written again if this fails: neither the record nor the roll.
+        let open = self.open.take().filter(|open| open.records < self.records_max);
+        let Some(mut open) = open else { return self.roll() };
         let (mut bytes, base) = (Vec::new(), open.length);
         let record = Record { before: open.last, commits };
         open.put(&mut bytes, base, frame_type::COMMIT, barrier, &encode(&record));
@@ -111,35 +125,39 @@ impl CommitLog {
 
     /// Begins a new file with the manifest as it is.
     fn roll(&mut self) -> Result<(), Failure> {
-        let (log_id, generation, number) = (self.log_id, self.generation, self.number);
-        let first_barrier = self.manifest.next_barrier();
-        let kind = FileKind::Commit;
-        let header =
-            |copy| Header { kind, copy, writer: 0, log_id, generation, number, first_barrier };
-        let paths =
-            Copy2::BOTH.map(|copy| self.layout.commit(CommitName { generation, number, copy }));
+        let number = self.number;
+        let rolled = self.try_roll();
+        if number > 0 && rolled.as_ref().is_err_and(Failure::is_full) {
+            // Nothing in it was reported as committed, and the next file will say all of it: it only takes room. The first file
+            // stays, since it is the claim.
+            for copy in Copy2::BOTH {
+                let name = CommitName { generation: self.generation, number, copy };
+                let _ = self.files.remove(&self.layout.commit(name));
+            }
+        }
+        rolled
+    }
+
+    fn try_roll(&mut self) -> Result<(), Failure> {
+        let (generation, number) = (self.generation, self.number);
+        let names = Copy2::BOTH.map(|copy| CommitName { generation, number, copy });
+        let headers = names.map(|name| header(name, &self.log_id));
         // Whatever comes of it, the next attempt is another file.
         self.number += 1;
         let mut copies = Vec::with_capacity(2);
-        for (n, path) in paths.into_iter().enumerate() {
+        for (name, header) in names.into_iter().zip(&headers) {
+            let path = self.layout.commit(name);
             let made = self.files.create(&path, true).and_then(|mut file| {
-                file.write_at(0, &header(n as u8).encode())?;
+                file.write_at(0, &header.encode())?;
                 Ok(file)
             });
             match made {
                 Ok(file) => copies.push((path, file)),
-                Err(error) => {
-                    // An empty one means nothing. While a disk is full there is an attempt a second, and a file for each.
-                    let is_empty = self.files.open(&path).and_then(|file| file.is_empty());
-                    if is_empty.is_ok_and(|is_empty| is_empty) {
-                        let _ = self.files.remove(&path);
-                    }
-                    return Err(Failure { path, action: "write", error });
-                }
+                Err(error) => return Err(Failure { path, action: "write", error }),
             }
         }
         let Ok(copies) = <[_; 2]>::try_from(copies) else { return Ok(()) };
-        let seed = header(0).seed();
+        let seed = headers[0].seed();
         let mut open = Open { copies, seed, length: HEADER as u64, records: 0, last: 0 };
         let mut bytes = Vec::new();
         let barrier = self.manifest.last.map_or(0, |last| last.barrier);
@@ -205,9 +223,10 @@ pub(crate) fn newest(
         if let Some(found) = read {
             return Ok(Some(found));
         }
-        // A file that was begun and never finished: the claim, or the roll, did not happen. Only if it is a generation's first may
-        // nothing else have been written.
-        if number == 0 && with_segments(generation) {
+        // A file that was begun and never finished: the claim, or the roll, did not happen. Of a generation without any file that
+        // can be read nothing else may have been written.
+        let has_more = pairs.last().is_some_and(|(before, _)| *before == generation);
+        if !has_more && with_segments(generation) {
             let name = CommitName { generation, number, copy: Copy2::A };
             return Err(damaged(
                 &layout.commit(name),
@@ -221,12 +240,16 @@ pub(crate) fn newest(
     Ok(None)
 }
 
-/// One copy of a commit file, whole. Commit files are small.
+/// One copy of a commit file.
 struct CopyBytes {
     path: PathBuf,
     seed: u32,
     file: Box<dyn File>,
     end: u64,
+    /// What is wrong with its header. Records say by themselves whose they are.
+    header: Option<Bad>,
+    /// Another file's header.
+    other: Option<Header>,
 }
 
 fn open_copy(
@@ -243,19 +266,17 @@ fn open_copy(
         Ok(opened) => opened,
         Err(error) => return Err((path, Bad::io(0, error))),
     };
-    let header = match read_header(&mut *file, FileKind::Commit) {
-        Ok(header) => header,
-        Err(bad) => return Err((path, bad)),
+    let expected = header(name, log_id);
+    let (bad, other) = match read_header(&mut *file, FileKind::Commit) {
+        Ok(header) if header == expected => (None, None),
+        Ok(header) => {
+            let bad = Bad::at(0, "the file belongs elsewhere: its header is another file's");
+            (Some(bad), Some(header))
+        }
+        Err(bad) if bad.newer.is_some() || bad.io.is_some() => return Err((path, bad)),
+        Err(bad) => (Some(bad), None),
     };
-    let fits = header.log_id == *log_id
-        && header.generation == name.generation
-        && header.number == name.number
-        && header.copy == u8::from(name.copy == Copy2::B);
-    if !fits {
-        return Err((path, Bad::at(0, "the file belongs elsewhere: its header is another file's")));
-    }
-    let seed = header.seed();
-    Ok(CopyBytes { path, seed, file, end })
+    Ok(CopyBytes { path, seed: expected.seed(), file, end, header: bad, other })
 }
 
 impl CopyBytes {
@@ -277,20 +298,39 @@ impl CopyBytes {
     }
 
     /// Whether a record lies anywhere behind an offset.
-    fn any_behind(&mut self, offset: u64) -> Option<u64> {
-        let mut at = offset.next_multiple_of(8);
-        while at < self.end {
-            let is_record = |frame: &Frame<'_>| {
-                matches!(frame.head.frame_type, frame_type::START | frame_type::COMMIT)
-                    .then_some(())
-            };
-            if self.record(at, is_record).is_ok() {
-                return Some(at);
+    fn any_behind(&mut self, offset: u64) -> Result<bool, Bad> {
+        let from = offset.next_multiple_of(8);
+        let length = usize::try_from(self.end.saturating_sub(from)).unwrap_or(usize::MAX);
+        let (mut rest, mut have) = (vec![0; length], 0);
+        while have < length {
+            match self.file.read_at(from + have as u64, &mut rest[have..]) {
+                Ok(0) => break,
+                Ok(read) => have += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Bad::io(from + have as u64, error)),
             }
-            at += 8;
         }
-        None
+        let is_record = |frame: &Frame<'_>| is_record(frame.head.frame_type).then_some(());
+        for at in (0..have).step_by(8) {
+            // Only where it looks like one is the checksum worth the while.
+            if may_begin_record(&rest[at..have]) && self.record(from + at as u64, is_record).is_ok()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
+}
+
+/// Whether bytes may be the beginning of a record, to the eye.
+fn may_begin_record(bytes: &[u8]) -> bool {
+    let Some(head) = bytes.first_chunk::<FRAME_HEADER>() else { return false };
+    let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
+    is_record(head[4]) && length <= PAYLOAD_MAX.min(bytes.len() - FRAME_HEADER)
+}
+
+fn is_record(of_type: u8) -> bool {
+    matches!(of_type, frame_type::START | frame_type::COMMIT)
 }
 
 /// Reads both copies of a file, record by record. `None` if it holds not even its first record.
@@ -312,6 +352,12 @@ fn read_pair(
         }
     }
     let mut repaired: Vec<String> = Vec::new();
+    for (path, bad) in bad.iter() {
+        repaired.push(said(path, bad));
+    }
+    for copy in &copies {
+        repaired.extend(copy.header.as_ref().map(|bad| said(&copy.path, bad)));
+    }
     let start = |frame: &Frame<'_>| {
         let is = frame.head.frame_type == frame_type::START;
         is.then(|| decode::<Manifest>(frame.payload)).flatten()
@@ -319,12 +365,8 @@ fn read_pair(
     let (mut manifest, mut last, mut offset) =
         match resolve(&mut copies, HEADER as u64, start, &mut repaired)? {
             Some(first) => first,
-            None => return Ok(None),
+            None => return no_first_record(layout, copies, bad),
         };
-    repaired.extend(
-        bad.iter()
-            .map(|(path, bad)| format!("`{}` {bad}; the other copy is whole", path.display())),
-    );
     loop {
         let record = |frame: &Frame<'_>| {
             let is = frame.head.frame_type == frame_type::COMMIT;
@@ -349,32 +391,66 @@ fn resolve<T>(
     read: impl Fn(&Frame<'_>) -> Option<T>,
     repaired: &mut Vec<String>,
 ) -> Result<Option<(T, u32, u64)>, Error> {
-    let mut found = None;
+    let mut found: Option<(T, u32, u64)> = None;
     let mut missing = Vec::new();
     for copy in copies.iter_mut() {
-        match copy.record(offset, &read) {
-            Ok(record) if found.is_none() => found = Some(record),
-            Ok(_) => {}
-            Err(bad) => missing.push((copy.path.clone(), bad)),
+        match (copy.record(offset, &read), &found) {
+            (Ok(record), None) => found = Some(record),
+            (Ok((_, crc, next)), Some(first)) if (crc, next) == (first.1, first.2) => {}
+            (Ok(_), Some(_)) => {
+                let bad = Bad::at(offset, "its record is another one than that of the other copy");
+                return Err(damaged(&copy.path, bad));
+            }
+            (Err(bad), _) => missing.push((copy.path.clone(), bad)),
         }
     }
     if found.is_some() {
         for (path, bad) in missing {
-            let said = format!("`{}`", path.display());
             // One message for each copy: what is missing behind the first gap says no more.
-            if !repaired.iter().any(|line| line.starts_with(&said)) {
-                repaired.push(format!("{said} {bad}; the other copy is whole"));
+            let begins = format!("`{}`", path.display());
+            if !repaired.iter().any(|line| line.starts_with(&begins)) {
+                repaired.push(said(&path, &bad));
             }
         }
         return Ok(found);
     }
     // A record that neither copy has must be the end of both.
-    for copy in copies.iter_mut() {
-        if copy.any_behind(offset).is_some() {
-            let bad = missing.into_iter().find(|(path, _)| *path == copy.path).map(|(_, bad)| bad);
-            let bad = bad.unwrap_or(Bad::at(offset, "a record is missing"));
-            return Err(damaged(&copy.path, bad));
+    for (copy, (path, bad)) in copies.iter_mut().zip(missing) {
+        let behind = copy.any_behind(offset);
+        if bad.io.is_some() || !matches!(behind, Ok(false)) {
+            return Err(damaged(&path, behind.err().unwrap_or(bad)));
         }
+    }
+    Ok(None)
+}
+
+/// What is said of a copy that lacks what the other has.
+fn said(path: &Path, bad: &Bad) -> String {
+    format!("`{}` {bad}; the other copy is whole", path.display())
+}
+
+/// Neither copy of a file has its first record: it was begun and never finished. Not so if they cannot be read, or are other
+/// files.
+fn no_first_record(
+    layout: &Layout,
+    copies: Vec<CopyBytes>,
+    bad: Vec<(PathBuf, Bad)>,
+) -> Result<Option<Found>, Error> {
+    for (path, bad) in bad {
+        if bad.io.as_ref().is_none_or(|error| error.kind() != io::ErrorKind::NotFound) {
+            return Err(damaged(&path, bad));
+        }
+    }
+    for copy in copies {
+        let Some(Header { generation, number, copy: second, .. }) = copy.other else { continue };
+        let copy2 = if second == 0 { Copy2::A } else { Copy2::B };
+        let name = layout.commit(CommitName { generation, number, copy: copy2 });
+        let name = name.file_name().unwrap_or_default().display().to_string();
+        return Err(refused(format!(
+            "`{}` is damaged at byte 0: it belongs elsewhere, as a file `{name}`",
+            copy.path.display()
+        ))
+        .help("put the right file back under this name; if there was none, move this one out of the folder"));
     }
     Ok(None)
 }

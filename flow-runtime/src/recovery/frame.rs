@@ -85,7 +85,8 @@ impl Header {
 
     /// The checksum that the frames of the file go on from. Both copies of a commit file have the same, so their frames are equal.
     pub(crate) fn seed(&self) -> u32 {
-        crc32fast::hash(&Header { copy: 0, ..*self }.encode())
+        // Without the header's own checksum: the checksum of bytes with their checksum behind them is the same for all bytes.
+        crc32fast::hash(&Header { copy: 0, ..*self }.encode()[..HEADER - 4])
     }
 
     /// Reads a header that must be of this kind.
@@ -100,11 +101,17 @@ impl Header {
             return Err(Bad::at(0, "this is not a file of a recovery log"));
         }
         let version = u16::from_le_bytes([bytes[8], bytes[9]]);
+        let crc_fits = |bytes: &[u8]| half(60) == crc32fast::hash(&bytes[..60]);
         // A newer version may have another header, but never another place for its number.
         if version > VERSION {
+            let mut ours = *bytes;
+            ours[8..10].copy_from_slice(&VERSION.to_le_bytes());
+            if crc_fits(&ours) {
+                return Err(Bad::at(8, "the file's header is damaged"));
+            }
             return Err(Bad { newer: Some(version), ..Bad::at(8, "the format is newer") });
         }
-        if half(60) != crc32fast::hash(&bytes[..60]) {
+        if !crc_fits(bytes) {
             return Err(Bad::at(0, "the file's header is damaged"));
         }
         if version != VERSION || bytes[10] != kind as u8 {
@@ -332,6 +339,9 @@ impl<'a> Frames<'a> {
         if self.buffer[from + length..from + padded].iter().any(|byte| *byte != 0) {
             return Err(Bad::at(self.offset, "the bytes behind a frame are not zero"));
         }
+        if head[5] & !CONTINUES != 0 {
+            return Err(Bad::at(self.offset, "a frame has flags that this version never sets"));
+        }
         self.rolling = chain(self.rolling, crc);
         self.last_crc = crc;
         self.offset += (FRAME_HEADER + padded) as u64;
@@ -382,4 +392,67 @@ pub(crate) fn read_header(file: &mut dyn File, kind: FileKind) -> Result<Header,
         }
     }
     Header::decode(&bytes, kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::file::Files;
+    use crate::io::testing::Memory;
+    use std::path::Path;
+
+    const OURS: Header = Header {
+        kind: FileKind::Segment,
+        copy: 0,
+        writer: 1,
+        log_id: [7; 16],
+        generation: 2,
+        number: 3,
+        first_barrier: 4,
+    };
+
+    fn frame(header: &Header, base: u64) -> Vec<u8> {
+        let head = FrameHead { frame_type: 1, group: 0, barrier: 0, count: 0 };
+        let mut bytes = Vec::new();
+        put(&mut bytes, base, header.seed(), head, b"payload", |_| {});
+        bytes
+    }
+
+    /// Whether a frame at the beginning of a file passes, if the file were `OURS`.
+    fn passes(bytes: &[u8]) -> bool {
+        let disk = Memory::default();
+        disk.put("file", bytes);
+        let mut file = disk.open(Path::new("file")).expect("is there");
+        let mut frames = Frames::new(&mut *file, OURS.seed(), 0, bytes.len() as u64);
+        matches!(frames.next(), Ok(Some(frame)) if frame.payload == b"payload")
+    }
+
+    #[test]
+    fn a_frame_passes_in_its_own_file_and_place_only() {
+        assert!(passes(&frame(&OURS, 0)));
+        assert!(passes(&frame(&Header { copy: 1, ..OURS }, 0)));
+        assert!(!passes(&frame(&OURS, 8)));
+        assert!(!passes(&frame(&Header { kind: FileKind::Commit, ..OURS }, 0)));
+        assert!(!passes(&frame(&Header { writer: 2, ..OURS }, 0)));
+        assert!(!passes(&frame(&Header { log_id: [8; 16], ..OURS }, 0)));
+        assert!(!passes(&frame(&Header { generation: 3, ..OURS }, 0)));
+        assert!(!passes(&frame(&Header { number: 4, ..OURS }, 0)));
+        assert!(!passes(&frame(&Header { first_barrier: 5, ..OURS }, 0)));
+        assert!(!passes(&[0; 64]));
+    }
+
+    #[test]
+    fn a_bit_that_flips_in_the_version_is_damage_and_no_newer_format() {
+        let newer = |version: u16, with_crc: bool| {
+            let mut bytes = OURS.encode();
+            bytes[8..10].copy_from_slice(&version.to_le_bytes());
+            if with_crc {
+                let crc = crc32fast::hash(&bytes[..60]);
+                bytes[60..].copy_from_slice(&crc.to_le_bytes());
+            }
+            Header::decode(&bytes, FileKind::Segment).expect_err("is not ours").newer
+        };
+        assert_eq!((newer(3, true), newer(3, false)), (Some(3), None));
+        assert_eq!(newer(0, true), None);
+    }
 }

@@ -33,6 +33,8 @@ mod report;
 pub(crate) mod segment;
 pub(crate) mod start;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod vectors;
 
 pub(crate) use names::{Layout, SegmentName};
@@ -58,6 +60,22 @@ pub struct RecoveryLog {
     pub(crate) allowed: Allowed,
     pub(crate) accepts_loss: bool,
     pub(crate) waits_for_room: bool,
+    pub(crate) limits: Limits,
+}
+
+/// How large the files of a log grow before others follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// The bytes of a segment.
+    pub(crate) segment_bytes: u64,
+    /// The records of a commit file.
+    pub(crate) commit_records: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { segment_bytes: 64 << 20, commit_records: 4096 }
+    }
 }
 
 impl RecoveryLog {
@@ -69,6 +87,7 @@ impl RecoveryLog {
             allowed: Allowed::default(),
             accepts_loss: false,
             waits_for_room: true,
+            limits: Limits::default(),
         }
     }
 

@@ -69,38 +69,47 @@ impl Layout {
     }
 
     pub(crate) fn commit(&self, name: CommitName) -> PathBuf {
-        let CommitName { generation, number, copy } = name;
-        self.root.join(format!("commit-{generation:08}-{number:06}.{}", copy.extension()))
+        self.root.join(name.to_file_name())
     }
 
     pub(crate) fn segment(&self, name: SegmentName) -> PathBuf {
-        let SegmentName { generation, writer, number } = name;
-        self.segments().join(format!("{generation:08}-{writer:04}-{number:06}.seg"))
+        self.segments().join(name.to_file_name())
     }
 }
 
 impl CommitName {
+    fn to_file_name(self) -> String {
+        let CommitName { generation, number, copy } = self;
+        format!("commit-{generation:08}-{number:06}.{}", copy.extension())
+    }
+
     /// Understands a file's name; `None` for one that is not ours.
     pub(crate) fn parse(path: &Path) -> Option<CommitName> {
-        let name = path.file_name()?.to_str()?.strip_prefix("commit-")?;
-        let (numbers, copy) = name.split_once('.')?;
+        let file = path.file_name()?.to_str()?;
+        let (numbers, copy) = file.strip_prefix("commit-")?.split_once('.')?;
         let (generation, number) = numbers.split_once('-')?;
         let copy = Copy2::BOTH.into_iter().find(|known| known.extension() == copy)?;
-        Some(CommitName { generation: parse(generation)?, number: parse(number)?, copy })
+        let name = CommitName { generation: parse(generation)?, number: parse(number)?, copy };
+        (name.to_file_name() == file).then_some(name)
     }
 }
 
 impl SegmentName {
+    fn to_file_name(self) -> String {
+        let SegmentName { generation, writer, number } = self;
+        format!("{generation:08}-{writer:04}-{number:06}.seg")
+    }
+
     /// Understands a file's name; `None` for one that is not ours.
     pub(crate) fn parse(path: &Path) -> Option<SegmentName> {
-        let name = path.file_name()?.to_str()?.strip_suffix(".seg")?;
-        let mut numbers = name.split('-');
-        let (generation, writer, number) = (numbers.next()?, numbers.next()?, numbers.next()?);
-        numbers.next().is_none().then_some(SegmentName {
-            generation: parse(generation)?,
-            writer: u32::try_from(parse(writer)?).ok()?,
-            number: parse(number)?,
-        })
+        let file = path.file_name()?.to_str()?;
+        let mut numbers = file.strip_suffix(".seg")?.split('-');
+        let name = SegmentName {
+            generation: parse(numbers.next()?)?,
+            writer: u32::try_from(parse(numbers.next()?)?).ok()?,
+            number: parse(numbers.next()?)?,
+        };
+        (name.to_file_name() == file).then_some(name)
     }
 }
 
@@ -123,10 +132,15 @@ mod tests {
         for other in [
             "commit-1-2.c",
             "commit-1.a",
+            "commit-1-2.a",
+            "commit-000000001-000002.a",
+            "commit-99999999999999999999-000002.a",
             "commit--1-2.a",
             "commit-+1-2.a",
             "1-2.seg",
             "1-2-3-4.seg",
+            "1-2-3.seg",
+            "00000001-99999999999-000001.seg",
         ] {
             let path = Path::new(other);
             assert_eq!(

@@ -9,8 +9,6 @@ use crate::recovery::frame::{FileKind, FrameHead, HEADER, Header, chain, frame_t
 use crate::recovery::manifest::Part;
 use crate::recovery::names::{Layout, SegmentName};
 
-/// A segment that has grown to this size is followed by a new one.
-const SEGMENT_MAX: u64 = 64 << 20;
 /// What is written at once.
 const WRITE: usize = 1 << 20;
 
@@ -71,13 +69,8 @@ impl Segment {
     }
 
     /// Where the next frame begins.
-    fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.length + self.buffer.len() as u64
-    }
-
-    /// Whether another one should follow.
-    pub(crate) fn is_large(&self) -> bool {
-        self.end() >= SEGMENT_MAX
     }
 
     /// Appends a frame. Answers where it begins.

@@ -36,6 +36,8 @@ use crate::time::Timestamp;
 
 /// Key groups unless they are given.
 const GROUPS_DEFAULT: u32 = 256;
+/// No log is begun more often than this.
+const RUNS_MAX: u64 = 1 << 60;
 /// Which hash places keys: the one of this version.
 const HASH: u16 = 1;
 
@@ -99,7 +101,15 @@ impl Folder {
         let segments = list_segments(&*self.files, &self.layout)?;
         let largest = names.iter().map(|name| name.generation);
         let largest = largest.chain(segments.iter().map(|name| name.generation)).max();
-        let mut generation = largest.map_or(1, |largest| largest + 1);
+        let mut generation = largest.map_or(1, |largest| largest.saturating_add(1));
+        if generation > RUNS_MAX {
+            return Err(refused(format!(
+                "`{}` has files of a run {}: no log has had so many runs",
+                self.layout.root().display(),
+                generation - 1
+            ))
+            .help("move the files with this number out of the folder"));
+        }
         let claimed = loop {
             let copy = Copy2::A;
             let path = self.layout.commit(CommitName { generation, number: 0, copy });
@@ -178,7 +188,14 @@ impl Folder {
             positions: checked.positions,
             loaded: Mutex::default(),
         };
-        let commits = CommitLog::begin(&files, &layout, log_id, generation, manifest)?;
+        let commits = CommitLog::begin(
+            &files,
+            &layout,
+            log_id,
+            generation,
+            manifest,
+            log.limits.commit_records,
+        )?;
         let fence = Fence::new(&files, &layout, generation);
         remove_orphans(&*files, &layout, commits.manifest(), generation);
         Ok(Adopted { commits, fence, recovered, generation, lock })
@@ -355,11 +372,12 @@ fn make_format(
         file.write_at(0, &bytes)?;
         file.sync()?;
         files.sync_folder(layout.root())?;
-        // The folder itself must be there after a power cut.
-        match layout.root().parent() {
-            Some(above) => files.sync_folder(above),
-            None => Ok(()),
-        }
+        // The folder itself must be there after a power cut, and those above it, which may be as new as it is. Some of them may not
+        // be ours to open.
+        let mut above = layout.root().ancestors().skip(1);
+        above.next().map_or(Ok(()), |above| files.sync_folder(above))?;
+        above.for_each(|above| drop(files.sync_folder(above)));
+        Ok(())
     });
     made.map_err(|error| failed("write", &path, error))?;
     Ok((log_id, format))
@@ -378,6 +396,10 @@ fn read_newest(
     let segments = list_segments(&**files, layout)?;
     let wrote = |generation| segments.iter().any(|name| name.generation == generation);
     let found = newest(files, layout, &names, log_id, wrote)?;
+    if found.as_ref().is_some_and(|found| found.manifest.format != *format) {
+        let bad = Bad::at(HEADER as u64, "it says something else than the log's commits");
+        return Err(damaged(&layout.format(), bad));
+    }
     let adopted = found.as_ref().map_or(0, |found| found.generation);
     let without = segments.iter().find(|name| {
         name.generation > adopted

@@ -161,7 +161,11 @@ impl<P: FlowPlan> Dataflow<P> {
         &self.options
     }
 
-    fn spawn_on(self, env: Arc<dyn Env>, tells: Option<fn(&str)>) -> Result<Running, Error> {
+    pub(crate) fn spawn_on(
+        self,
+        env: Arc<dyn Env>,
+        tells: Option<fn(&str)>,
+    ) -> Result<Running, Error> {
         let Dataflow { plan, options } = self;
         let recovery = options.recovery_log()?;
         let settings = Settings {

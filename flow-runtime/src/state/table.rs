@@ -336,7 +336,102 @@ impl<K: Key, V> Table<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recovery::block::{Block, Kind};
+    use crate::recovery::changes::{Buffers, StepName, StepNames};
+    use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    /// What happens to a table that is saved.
+    #[derive(Clone, Copy, Debug)]
+    enum Op {
+        Add(u16),
+        Touch(u16),
+        Forget(u16),
+        /// Drops the keys that leave this rest.
+        Retain(u16),
+        Barrier,
+    }
+
+    fn any_op() -> impl Strategy<Value = Op> {
+        let key = || prop_oneof![0..8_u16, 0..400_u16];
+        prop_oneof![
+            8 => key().prop_map(Op::Add),
+            2 => key().prop_map(Op::Touch),
+            3 => key().prop_map(Op::Forget),
+            1 => (0..3_u16).prop_map(Op::Retain),
+            1 => Just(Op::Barrier),
+        ]
+    }
+
+    /// Gathers what has changed and applies it, in the order in which it is written, to what was saved before.
+    fn save(table: &mut Table<u16, u32>, saved: &mut BTreeMap<u16, u32>) -> usize {
+        let id = StepId::root().child("step");
+        let name = StepName { number: 0, schema: 0 };
+        let names = StepNames { groups: 4, names: [(id.clone(), name)].into() };
+        let mut changes = Changes::new(Arc::new(names), Buffers::default());
+        table.gather(
+            &id,
+            &mut changes,
+            |v| *v == 0,
+            |v, to| to.extend_from_slice(&v.to_le_bytes()),
+        );
+        table.end_epoch(|v| *v == 0);
+        let mut entries = 0;
+        for payload in &changes.payloads {
+            let block = Block::decode(&payload.bytes).expect("is a block");
+            let apply = |entry: crate::recovery::block::Entry<'_>| {
+                entries += 1;
+                let key = u16::from_le_bytes(entry.key.try_into().expect("has 2 bytes"));
+                match block.head.kind {
+                    Kind::Tombstone => drop(saved.remove(&key)),
+                    _ => {
+                        let value = entry.value.try_into().expect("has 4 bytes");
+                        saved.insert(key, u32::from_le_bytes(value));
+                    }
+                }
+                Ok::<(), ()>(())
+            };
+            assert_eq!(block.entries(|_| true, apply), Some(Ok(())));
+        }
+        entries
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+        #[test]
+        fn what_is_saved_at_barriers_is_what_is_there(
+            mut ops in prop::collection::vec(any_op(), 0..400), spread in 1..60_u64, many in 0..400_u16,
+        ) {
+            // A poor hash: keys share it, and all of it but for the group.
+            let hash = |key: u16| ((u64::from(key) % spread) << 60) | (u64::from(key) % spread);
+            let mut table = Table::<u16, u32>::new();
+            table.saves();
+            let mut saved = BTreeMap::new();
+            ops.splice(0..0, (0..many).map(Op::Add).chain([Op::Barrier]));
+            ops.extend([Op::Barrier, Op::Barrier]);
+            let mut last = 0;
+            for op in ops {
+                match op {
+                    Op::Add(key) => *table.find_or_insert(hash(key), &Lent(&key), || 0).state += 1,
+                    Op::Touch(key) => drop(table.find_mut(hash(key), &key)),
+                    Op::Forget(key) => {
+                        *table.find_or_insert(hash(key), &Lent(&key), || 0).state = 0;
+                        table.forget(hash(key));
+                    }
+                    Op::Retain(rest) => {
+                        table.retain(|key, _| key % 3 != rest).expect("keys can be encoded");
+                    }
+                    Op::Barrier => {
+                        last = save(&mut table, &mut saved);
+                        let there: BTreeMap<_, _> = table.iter().map(|(k, v)| (*k, *v)).collect();
+                        prop_assert_eq!(&there, &saved);
+                    }
+                }
+            }
+            prop_assert_eq!(last, 0, "nothing had changed");
+        }
+    }
 
     fn add(table: &mut Table<String, u32>, key: &str, n: u32) {
         // A poor hash on purpose: many keys share it.

@@ -234,6 +234,18 @@ fn a_new_file_is_made_durable_with_its_folder() {
 }
 
 #[test]
+fn of_several_epochs_only_the_last_need_be_made_durable() {
+    let disk = Memory::default();
+    disk.folder("out");
+    let mut writer = FileWriter::create(&disk.io(), "out/a.txt".into()).expect("is made");
+    let first = writer.durable().expect("prepares").expect("there is something to do");
+    let last = writer.durable().expect("prepares").expect("there is something to do");
+    drop(first);
+    last().expect("syncs");
+    assert_eq!(disk.synced(), [Path::new("out/a.txt"), Path::new("out")]);
+}
+
+#[test]
 fn the_real_disk_behaves_alike() {
     let folder = tempfile::tempdir().expect("there is room");
     let path = folder.path().join("a.txt");
