@@ -9,6 +9,8 @@
 //! Entries lie in the order of their key groups, one run for each group, so that a worker finds its own without looking at
 //! the others'. Nothing here knows what keys and values mean.
 
+use crate::state::LoadError;
+
 /// What a block's entries are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
@@ -75,6 +77,8 @@ pub(crate) struct BlockHead {
     pub(crate) schema: u32,
 }
 
+/// The most bytes of an entry: a block counts in 32 bits.
+const ENTRY_MAX: usize = 2 << 30;
 const HEAD: usize = 16;
 const RUN: usize = 12;
 
@@ -111,11 +115,11 @@ pub(crate) fn encode(head: BlockHead, runs: &[Run<'_>]) -> Vec<u8> {
 /// Appends an entry whose key and value `key` and `value` append. Lengths are mostly short: they are guessed to take a byte
 /// each, and where they do not the entry is moved.
 #[inline]
-pub(crate) fn put_entry<E>(
+pub(crate) fn put_entry(
     to: &mut Vec<u8>,
-    key: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    key: impl FnOnce(&mut Vec<u8>) -> Result<(), LoadError>,
     value: impl FnOnce(&mut Vec<u8>),
-) -> Result<(), E> {
+) -> Result<(), LoadError> {
     let start = to.len();
     to.extend_from_slice(&[0, 0]);
     key(to)?;
@@ -125,6 +129,8 @@ pub(crate) fn put_entry<E>(
     if key < 0x80 && value < 0x80 {
         to[start] = key as u8;
         to[start + 1] = value as u8;
+    } else if key.saturating_add(value) > ENTRY_MAX {
+        return Err(LoadError::new("one entry takes more than 2 GiB"));
     } else {
         let mut lengths = Vec::with_capacity(20);
         put_varint(&mut lengths, key as u64);
@@ -264,7 +270,7 @@ mod tests {
             to,
             |to| {
                 to.extend_from_slice(key);
-                Ok::<(), ()>(())
+                Ok(())
             },
             |to| to.extend_from_slice(value),
         );

@@ -177,10 +177,6 @@ impl Changes {
 
     /// What a partition of a sink stores with the epoch.
     pub(crate) fn store(&mut self, id: &StepId, partition: &PartitionId, bytes: Vec<u8>) {
-        if u32::try_from(bytes.len()).is_err() {
-            return self
-                .fail(id, "a sink stores more than 4 GiB with an epoch: make epochs shorter");
-        }
         let Some(name) = self.name(id) else { return };
         self.single(id, Kind::Stored, partition.as_str(), |to| to.extend_from_slice(&bytes));
         let stored =
