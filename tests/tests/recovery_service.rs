@@ -135,13 +135,12 @@ fn received(numbers: ChannelSource<u64>, out: Collect<(u64, u64)>) {
 fn a_source_that_cannot_replay_is_refused_unless_the_loss_is_accepted() {
     let place = Place::new();
     let (out, found) = collect();
-    let (sender, numbers) = channel(100);
+    let (_, numbers) = channel(100);
     let error = refused(
-        received(numbers.clone(), out.clone()).recovery(place.log()),
+        received(numbers, out.clone()).recovery(place.log()),
         &["cannot replay", "lost in a crash", "--accept-loss"],
     );
     assert_eq!((error.kind(), error.step()), (ErrorKind::Configuration, Some("all")));
-    drop((sender, numbers));
     let log = || RecoveryLog::at(place.log()).accept_loss();
     let run = |items: &[u64]| {
         let (sender, numbers) = channel(100);
