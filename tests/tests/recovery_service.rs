@@ -296,8 +296,8 @@ fn broadcasting(limits: Script<u64>, numbers: Script<u64, false>, shown: Shown) 
     let changes = source(limits);
     let limit = broadcast(changes, |limit: &mut u64, more| *limit = *limit * 10 + more);
     let all = source(numbers);
-    let spread = rebalance(all);
-    let read = with_limit(spread, limit);
+    let by_number = key_by(all, |n| *n);
+    let read = with_limit(by_number, limit);
     let seen = inspect(read, |(_, limit), seen| {
         shown.lock().expect("no holder panics").push((seen.worker, *limit));
     });
