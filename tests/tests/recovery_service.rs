@@ -135,13 +135,12 @@ fn received(numbers: ChannelSource<u64>, out: Collect<(u64, u64)>) {
 fn a_source_that_cannot_replay_is_refused_unless_the_loss_is_accepted() {
     let place = Place::new();
     let (out, found) = collect();
-    let (sender, numbers) = channel(100);
+    let (_, numbers) = channel(100);
     let error = refused(
-        received(numbers.clone(), out.clone()).recovery(place.log()),
+        received(numbers, out.clone()).recovery(place.log()),
         &["cannot replay", "lost in a crash", "--accept-loss"],
     );
     assert_eq!((error.kind(), error.step()), (ErrorKind::Configuration, Some("all")));
-    drop((sender, numbers));
     let log = || RecoveryLog::at(place.log()).accept_loss();
     let run = |items: &[u64]| {
         let (sender, numbers) = channel(100);
@@ -297,8 +296,8 @@ fn broadcasting(limits: Script<u64>, numbers: Script<u64, false>, shown: Shown) 
     let changes = source(limits);
     let limit = broadcast(changes, |limit: &mut u64, more| *limit = *limit * 10 + more);
     let all = source(numbers);
-    let spread = rebalance(all);
-    let read = with_limit(spread, limit);
+    let by_number = key_by(all, |n| *n);
+    let read = with_limit(by_number, limit);
     let seen = inspect(read, |(_, limit), seen| {
         shown.lock().expect("no holder panics").push((seen.worker, *limit));
     });

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 use flow_runtime::io::{Io, PartitionId, Poll, PollContext, Reader, Resume, Source, replay};
-use flow_runtime::time::Epoch;
+use flow_runtime::time::{Epoch, Timestamp};
 use flow_runtime::{Error, ErrorKind};
 
 use crate::recovery::INTERRUPTED;
+
+/// How long a paced script waits for a commit. Longer than any machine takes: then it will never come.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Partitions of items in epochs. Where the source does not give the epochs of the run (`GIVES_EPOCHS`), theirs are only labels.
 ///
@@ -114,7 +118,7 @@ impl<T: Clone + Send + Sync + 'static, const GIVES_EPOCHS: bool> Source
                 return Err(Error::new(ErrorKind::Source, message));
             }
         };
-        Ok(ScriptReader { script: self.clone(), items: items.into_iter(), at, ended })
+        Ok(ScriptReader { script: self.clone(), items: items.into_iter(), at, ended, since: None })
     }
 }
 
@@ -125,6 +129,8 @@ pub struct ScriptReader<T, const GIVES_EPOCHS: bool> {
     items: std::vec::IntoIter<(u64, T)>,
     at: u64,
     ended: bool,
+    /// Since when it has been waiting.
+    since: Option<Timestamp>,
 }
 
 impl<T: 'static, const GIVES_EPOCHS: bool> ScriptReader<T, GIVES_EPOCHS> {
@@ -156,8 +162,13 @@ impl<T: 'static, const GIVES_EPOCHS: bool> Reader for ScriptReader<T, GIVES_EPOC
                 return Ok(Poll::Epoch(Epoch(epoch)));
             }
             if self.waits(cx) {
-                return Ok(Poll::Pending);
+                let since = *self.since.get_or_insert(cx.now());
+                if cx.now().since(since) > PATIENCE {
+                    return Err(Error::new(ErrorKind::Source, "a commit does not come"));
+                }
+                return Ok(Poll::At(cx.now().after(PATIENCE / 10)));
             }
+            self.since = None;
             if fails {
                 return Err(Error::new(ErrorKind::Source, INTERRUPTED));
             }
