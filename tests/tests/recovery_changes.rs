@@ -108,6 +108,34 @@ fn a_sink_that_keeps_nothing_comes_and_goes() {
 }
 
 #[test]
+fn a_program_that_could_not_start_can_be_taken_back() {
+    #[dataflow]
+    fn numbers(items: std::ops::Range<u64>, more: Lines, out: Out<(u64, u64)>) {
+        let all = source(from_iter(items));
+        let by_key = key_by(all, |n| n % 3);
+        let counts = stateful_map(by_key, count);
+        let pairs = entries(counts);
+        let noted = inspect(pairs, |pair, seen| out.note(seen.epoch, *pair));
+        discard(noted, "it is noted");
+        let lines = source(more);
+        let by_line = key_by_ref(lines, |line| line.as_str());
+        let longest = stateful_map(by_line, |most: &mut u64, _key, line: String| {
+            *most = (*most).max(line.len() as u64);
+            *most
+        });
+        discard(longest, "nobody asks");
+    }
+    let (place, out) = (place(), Out::default());
+    // The file is opened when the log has been taken over already, with the new step in it.
+    let missing = Lines::of(place.path("missing.txt"));
+    let failed = numbers(0..9, missing, out.clone()).workers(2).recovery(place.log()).spawn();
+    let error = failed.and_then(|running| running.wait()).expect_err("there is no such file");
+    assert_eq!(error.kind(), ErrorKind::Source);
+    run_reported(first::numbers(0..9, out.clone()).workers(2).recovery(place.log()));
+    assert_eq!(taken(&out), THIRD);
+}
+
+#[test]
 fn a_step_with_state_that_is_added_begins_empty() {
     #[dataflow]
     fn numbers(items: std::ops::Range<u64>, out: Out<(u64, u64)>, sums: Out<(u64, u64)>) {

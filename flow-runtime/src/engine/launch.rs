@@ -17,8 +17,10 @@ use crate::io::Io;
 use crate::io::file::Lock;
 use crate::plan::FlowPlan;
 use crate::recovery::RecoveryLog;
+use crate::recovery::check::read_stored;
 use crate::recovery::compare::Fate;
-use crate::recovery::start::{self, Adopted, Folder, read_stored};
+use crate::recovery::folder::Folder;
+use crate::recovery::start::{self, Adopted};
 
 /// How to run.
 #[derive(Debug)]

@@ -41,16 +41,19 @@ pub(crate) struct Compared {
     pub(crate) fates: Vec<(String, Fate)>,
 }
 
-/// Compares the steps of a dataflow with those of a log.
+/// Compares the steps of a dataflow with those of a log. `wrote` says of a step's number whether the log holds anything of it.
 pub(crate) fn compare(
     saved: &Manifest,
     steps: &[(StepId, StepSpec)],
     allowed: &Allowed,
+    wrote: &dyn Fn(u32) -> bool,
 ) -> Result<Compared, Error> {
     let resume = saved.resume_epoch();
     let mut old: Vec<SavedStep> = saved.steps.clone();
     let mut fates = Vec::new();
     let mut renamed = Vec::new();
+    let stored = |step: &SavedStep| saved.stored.iter().any(|at| at.step == step.number);
+    let keeps = |step: &SavedStep| stored(step) || wrote(step.number) && !step.spec.keeps_nothing();
     let ids: BTreeSet<&str> = steps.iter().map(|(id, _)| id.as_str()).collect();
     for (from, to) in &allowed.renames {
         // One that has been renamed by an earlier start is not there any more.
@@ -80,7 +83,7 @@ pub(crate) fn compare(
     for (id, spec) in steps {
         let known = old.iter().position(|step| step.id == id.as_str()).map(|at| old.remove(at));
         let fits = known.as_ref().is_some_and(|step| step.spec == *spec);
-        let known = known.filter(|step| fits || !saved.keeps_nothing(step));
+        let known = known.filter(|step| fits || keeps(step));
         let fate = match known {
             Some(step) if dropped(id.as_str(), fits) => {
                 fates.push((step.id, Fate::Dropped));
@@ -106,7 +109,7 @@ pub(crate) fn compare(
         fates.extend(fate.map(|fate| (id.as_str().to_owned(), fate)));
     }
     for step in old {
-        if saved.keeps_nothing(&step) {
+        if !keeps(&step) {
             continue;
         }
         if dropped(&step.id, false) {
@@ -259,7 +262,7 @@ mod tests {
             ("c", spec::<u8>("keyed")),
             ("a", spec::<u64>("keyed")),
         ]);
-        let compared = compare(&before, &after, &Allowed::default()).expect("fits");
+        let compared = compare(&before, &after, &Allowed::default(), &|_| true).expect("fits");
         assert_eq!(numbers(&compared), [("b", 1), ("c", 2), ("a", 0)]);
         assert_eq!(compared.next_step, 3);
         assert_eq!(compared.fates[2], ("c".to_owned(), Fate::New));
@@ -269,7 +272,8 @@ mod tests {
     fn a_renamed_step_is_refused_with_the_ways_out_and_can_be_renamed() {
         let before = saved(&[("a", spec::<u64>("keyed"))]);
         let after = now(&[("b", spec::<u64>("keyed"))]);
-        let error = compare(&before, &after, &Allowed::default()).expect_err("is refused");
+        let error =
+            compare(&before, &after, &Allowed::default(), &|_| true).expect_err("is refused");
         for part in [
             "epoch 7",
             "`a` is gone",
@@ -280,21 +284,25 @@ mod tests {
         ] {
             assert!(error.to_string().contains(part), "{part}: {error}");
         }
-        let compared = compare(&before, &after, &renames("a", "b")).expect("is renamed");
+        let compared = compare(&before, &after, &renames("a", "b"), &|_| true).expect("is renamed");
         assert_eq!(numbers(&compared), [("b", 0)]);
         // The same command, once more.
         let before = Manifest { steps: compared.steps, next_step: 1, ..before };
-        let compared = compare(&before, &after, &renames("a", "b")).expect("was renamed");
+        let compared =
+            compare(&before, &after, &renames("a", "b"), &|_| true).expect("was renamed");
         assert_eq!(numbers(&compared), [("b", 0)]);
         // And again, when another step has got the old name.
         let after = now(&[("b", spec::<u64>("keyed")), ("a", spec::<u64>("keyed"))]);
-        let compared = compare(&before, &after, &Allowed::default()).expect("a step is new");
+        let compared =
+            compare(&before, &after, &Allowed::default(), &|_| true).expect("a step is new");
         let before = Manifest { steps: compared.steps, next_step: 2, ..before };
-        let compared = compare(&before, &after, &renames("a", "b")).expect("was renamed");
+        let compared =
+            compare(&before, &after, &renames("a", "b"), &|_| true).expect("was renamed");
         assert_eq!(numbers(&compared), [("b", 0), ("a", 1)]);
         // Two that meet are refused.
         let after = now(&[("b", spec::<u64>("keyed"))]);
-        let error = compare(&before, &after, &renames("a", "b")).expect_err("is refused");
+        let error =
+            compare(&before, &after, &renames("a", "b"), &|_| true).expect_err("is refused");
         assert!(error.to_string().contains("state of `b` already"), "{error}");
     }
 
@@ -302,16 +310,17 @@ mod tests {
     fn a_changed_state_is_refused_with_both_sides_and_can_be_dropped() {
         let before = saved(&[("a", spec::<u64>("keyed"))]);
         let after = now(&[("a", spec::<u32>("keyed"))]);
-        let error = compare(&before, &after, &Allowed::default()).expect_err("is refused");
+        let error =
+            compare(&before, &after, &Allowed::default(), &|_| true).expect_err("is refused");
         for part in ["of u64", "of u32", "--drop-state a"] {
             assert!(error.to_string().contains(part), "{part}: {error}");
         }
-        let compared = compare(&before, &after, &drops("a", None)).expect("is dropped");
+        let compared = compare(&before, &after, &drops("a", None), &|_| true).expect("is dropped");
         // A new number: what was saved under the old one must not come back.
         assert_eq!(numbers(&compared), [("a", 1)]);
         // The same command, once more, drops nothing.
         let before = Manifest { steps: compared.steps, next_step: 2, ..before };
-        let compared = compare(&before, &after, &drops("a", None)).expect("fits");
+        let compared = compare(&before, &after, &drops("a", None), &|_| true).expect("fits");
         assert_eq!(numbers(&compared), [("a", 1)]);
     }
 
@@ -319,23 +328,31 @@ mod tests {
     fn what_fits_is_dropped_at_the_epoch_that_is_named_only() {
         let before = saved(&[("a", spec::<u64>("keyed"))]);
         let after = now(&[("a", spec::<u64>("keyed"))]);
-        let kept = compare(&before, &after, &drops("a", Some(6))).expect("fits");
+        let kept = compare(&before, &after, &drops("a", Some(6)), &|_| true).expect("fits");
         assert_eq!(numbers(&kept), [("a", 0)]);
-        let dropped = compare(&before, &after, &drops("a", Some(7))).expect("is dropped");
+        let dropped =
+            compare(&before, &after, &drops("a", Some(7)), &|_| true).expect("is dropped");
         assert_eq!(numbers(&dropped), [("a", 1)]);
     }
 
     #[test]
     fn a_sink_without_a_position_may_go_and_become_another_one() {
         let before = saved(&[("a", StepSpec::positions::<()>("sink"))]);
-        let compared = compare(&before, &[], &Allowed::default()).expect("it kept nothing");
+        let compared =
+            compare(&before, &[], &Allowed::default(), &|_| true).expect("it kept nothing");
         assert!(compared.steps.is_empty() && compared.fates.is_empty());
         let after = now(&[("a", StepSpec::positions::<u64>("sink"))]);
-        let compared = compare(&before, &after, &Allowed::default()).expect("it kept nothing");
+        let compared =
+            compare(&before, &after, &Allowed::default(), &|_| true).expect("it kept nothing");
         assert_eq!(numbers(&compared), [("a", 1)]);
         let before = Manifest { steps: compared.steps, ..before };
         let after = now(&[("a", StepSpec::positions::<()>("sink"))]);
-        compare(&before, &after, &Allowed::default()).expect_err("it keeps a position now");
+        compare(&before, &after, &Allowed::default(), &|_| true)
+            .expect_err("it keeps a position now");
+        // A step whose run was over before it had saved anything.
+        let before_it = saved(&[("a", spec::<u64>("keyed"))]);
+        let compared = compare(&before_it, &[], &Allowed::default(), &|_| false);
+        assert!(compared.expect("it kept nothing").steps.is_empty());
         // What it has stored may not have been carried out.
         let mut before = saved(&[("a", StepSpec::positions::<()>("sink"))]);
         before.stored.push(StoredAt {
@@ -345,14 +362,15 @@ mod tests {
             file: SegmentName { generation: 1, writer: 0, number: 0 },
             offset: 96,
         });
-        compare(&before, &[], &Allowed::default()).expect_err("its rows would be lost");
+        compare(&before, &[], &Allowed::default(), &|_| true).expect_err("its rows would be lost");
     }
 
     #[test]
     fn other_kinds_and_removed_steps_are_refused() {
         let before = saved(&[("a", spec::<u64>("keyed")), ("b", spec::<u64>("dedupe"))]);
         let after = now(&[("b", spec::<u64>("keyed"))]);
-        let error = compare(&before, &after, &Allowed::default()).expect_err("is refused");
+        let error =
+            compare(&before, &after, &Allowed::default(), &|_| true).expect_err("is refused");
         for part in ["`a` is gone", "put it back", "step `b` keeps something else", "dedupe by"] {
             assert!(error.to_string().contains(part), "{part}: {error}");
         }

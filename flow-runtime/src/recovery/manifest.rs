@@ -91,6 +91,14 @@ impl StepSpec {
     }
 }
 
+impl StepSpec {
+    /// Whether it says nothing: it is a source or sink without a position.
+    pub(crate) fn keeps_nothing(&self) -> bool {
+        let nothing = Shape::of_serde::<()>();
+        self.key.is_none() && self.slots.iter().all(|slot| slot.shape == nothing)
+    }
+}
+
 /// One of the things that a step keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Slot {
@@ -161,14 +169,6 @@ impl Manifest {
                 None => self.watermarks.push((*step, *time)),
             }
         }
-    }
-
-    /// Whether nothing is lost with a step: it is a source or sink whose position says nothing, and has stored nothing.
-    pub(crate) fn keeps_nothing(&self, step: &SavedStep) -> bool {
-        let nothing = Shape::of_serde::<()>();
-        step.spec.key.is_none()
-            && step.spec.slots.iter().all(|slot| slot.shape == nothing)
-            && self.stored.iter().all(|stored| stored.step != step.number)
     }
 
     /// The first epoch that is not committed.

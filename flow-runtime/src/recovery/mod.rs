@@ -14,6 +14,8 @@
 //! | `segment` | appending changes |
 //! | `commits` | the two copies of the commit log |
 //! | `fence` | whether the log is still ours |
+//! | `folder` | the lock, and FORMAT |
+//! | `check` | reading what a commit names |
 //! | `start` | how a run takes over a log |
 //! | `compare` | what may change between two runs |
 //! | `recovered` | what is restored, and by whom |
@@ -21,10 +23,12 @@
 
 pub(crate) mod block;
 pub(crate) mod changes;
+pub(crate) mod check;
 pub(crate) mod commits;
 pub(crate) mod compare;
 pub(crate) mod fault;
 pub(crate) mod fence;
+pub(crate) mod folder;
 pub(crate) mod frame;
 pub(crate) mod manifest;
 mod names;

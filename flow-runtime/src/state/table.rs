@@ -155,6 +155,13 @@ impl<K, V> Table<K, V> {
         EntryMut { key: &slot.key, state: &mut slot.value }
     }
 
+    /// The state of a key, if there is any, to be looked at.
+    #[inline(always)]
+    pub(crate) fn find(&self, hash: u64, key: &impl Lookup<K>) -> Option<&V> {
+        let slot = self.slots.find(hash, |slot| slot.hash == hash && key.is(&slot.key))?;
+        Some(&slot.value)
+    }
+
     /// The state of a key, if there is any, marked as changed.
     pub fn find_mut(&mut self, hash: u64, key: &K) -> Option<&mut V>
     where

@@ -273,8 +273,13 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>>
         }
         open.state.items.push(item);
         if open.state.items.len() >= self.size {
-            let items = mem::take(&mut open.state.items);
+            let mut items = mem::take(&mut open.state.items);
             self.open.forget(head.hash);
+            // More than a chunk only where an earlier run was given a larger size.
+            while items.len() > self.size {
+                let rest = items.split_off(self.size);
+                self.down.push(head, mem::replace(&mut items, rest));
+            }
             self.down.push(head, items);
         }
     }

@@ -124,16 +124,13 @@ impl<K: Key, D> Dedupe<K, D> {
     #[inline(always)]
     fn passes(&mut self, hash: u64, key: &impl Lookup<K>) -> bool {
         let now = self.now;
-        let mut fresh = false;
-        let entry = self.seen.find_or_insert(hash, key, || {
-            fresh = true;
-            now
-        });
-        let passes = fresh || self.ttl.after.is_some_and(|ttl| now.since(*entry.state) >= ttl);
-        if passes {
-            *entry.state = now;
+        // What is dropped changes nothing, so it must not be saved again.
+        let is_over = |seen: &Timestamp| self.ttl.after.is_some_and(|ttl| now.since(*seen) >= ttl);
+        if !self.seen.find(hash, key).is_none_or(is_over) {
+            return false;
         }
-        passes
+        *self.seen.find_or_insert(hash, key, || now).state = now;
+        true
     }
 
     /// Forgets keys whose time is over: all at once, but no more often than the time to live.

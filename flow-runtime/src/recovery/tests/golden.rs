@@ -11,11 +11,12 @@ use crate::engine::survey_steps;
 use crate::error::Error;
 use crate::io::testing::Memory;
 use crate::prelude::*;
+use crate::recovery::folder::Folder;
 use crate::recovery::frame::{FRAME_HEADER, HEADER};
 use crate::recovery::manifest::{Manifest, StepSpec};
 use crate::recovery::names::{CommitName, Copy2, Layout};
 use crate::recovery::recovered::{Keyed, Restoring};
-use crate::recovery::start::{Adopted, Folder};
+use crate::recovery::start::Adopted;
 use crate::recovery::{Limits, RecoveryLog};
 use crate::time::Epoch;
 

@@ -7,8 +7,8 @@ use super::schedule;
 use crate::error::Error;
 use crate::io::testing::Memory;
 use crate::recovery::RecoveryLog;
+use crate::recovery::folder::Folder;
 use crate::recovery::frame::HEADER;
-use crate::recovery::start::Folder;
 
 /// Gives a file's header a newer version, as a newer program would write it.
 fn newer(bytes: &mut [u8]) {
