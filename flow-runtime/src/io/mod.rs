@@ -56,7 +56,7 @@ mod source;
 mod stdin;
 mod stdout;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod text;
 mod text_file;
 mod transactional;

@@ -319,7 +319,8 @@ fn read_pair(
     let (mut manifest, mut last, mut offset) =
         match resolve(&mut copies, HEADER as u64, start, &mut repaired)? {
             Some(first) => first,
-            None => return Ok(None),
+            // What cannot be read is not what was never written.
+            None => return unreadable(&mut bad).map_or(Ok(None), Err),
         };
     repaired.extend(
         bad.iter()
@@ -340,6 +341,16 @@ fn read_pair(
             None => return Ok(Some(Found { generation, manifest, repaired })),
         }
     }
+}
+
+/// What is said if the operating system refused to read one of the copies; that a copy is not there is no refusal.
+fn unreadable(bad: &mut Vec<(PathBuf, Bad)>) -> Option<Error> {
+    let refuses = |(_, bad): &(PathBuf, Bad)| {
+        bad.io.as_ref().is_some_and(|error| error.kind() != io::ErrorKind::NotFound)
+    };
+    let at = bad.iter().position(refuses)?;
+    let (path, bad) = bad.swap_remove(at);
+    bad.io.map(|error| failed("read", &path, error))
 }
 
 /// The record at an offset, from whichever copy has it. `None` if neither has it, nor anything behind it.
@@ -368,6 +379,9 @@ fn resolve<T>(
         }
         return Ok(found);
     }
+    if let Some(error) = unreadable(&mut missing) {
+        return Err(error);
+    }
     // A record that neither copy has must be the end of both.
     for copy in copies.iter_mut() {
         if copy.any_behind(offset).is_some() {
@@ -377,4 +391,66 @@ fn resolve<T>(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::testing::Memory;
+    use crate::recovery::manifest::{Committed, Format};
+    use crate::time::{Epoch, Timestamp};
+
+    /// A log whose second run has committed epoch 0, with nothing to be kept of it.
+    fn committed(disk: &Memory) -> Arc<dyn Files> {
+        let files: Arc<dyn Files> = Arc::new(disk.clone());
+        disk.folder("log");
+        let layout = Layout::new(Path::new("log"));
+        let format = Format { dataflow: "f".into(), groups: 256, seed: 0, hash: 1 };
+        let manifest = Manifest {
+            format,
+            workers: 1,
+            last: None,
+            finished: false,
+            steps: Vec::new(),
+            next_step: 0,
+            parts: Vec::new(),
+            stored: Vec::new(),
+            watermarks: Vec::new(),
+        };
+        let begin =
+            |generation| CommitLog::begin(&files, &layout, [7; 16], generation, manifest.clone());
+        begin(1).expect("begins");
+        let (epoch, next, at) = (Epoch(0), Epoch(1), Timestamp(0));
+        let commit = Commit {
+            last: Committed { generation: 2, barrier: 0, epoch, next, at },
+            finished: false,
+            parts: Vec::new(),
+            stored: Vec::new(),
+            watermarks: Vec::new(),
+        };
+        let appended = begin(2).expect("begins").append(vec![commit]);
+        assert!(appended.is_ok());
+        files
+    }
+
+    fn newest_of(files: &Arc<dyn Files>) -> Result<Option<Epoch>, String> {
+        let layout = Layout::new(Path::new("log"));
+        let names: Vec<_> = files.list(Path::new("log")).expect("is there");
+        let names: Vec<_> = names.iter().filter_map(|path| CommitName::parse(path)).collect();
+        let found = newest(files, &layout, &names, &[7; 16], |_| false);
+        let found = found.map_err(|error| error.to_string())?;
+        Ok(found.and_then(|found| found.manifest.last).map(|last| last.epoch))
+    }
+
+    #[test]
+    fn a_commit_file_that_cannot_be_read_is_not_taken_for_one_that_was_never_begun() {
+        let disk = Memory::default();
+        let files = committed(&disk);
+        assert_eq!(newest_of(&files), Ok(Some(Epoch(0))));
+        disk.forbid("log/commit-00000002-000000.a");
+        assert_eq!(newest_of(&files), Ok(Some(Epoch(0))), "the other copy is whole");
+        disk.forbid("log/commit-00000002-000000.b");
+        let error = newest_of(&files).expect_err("an older commit must not be taken instead");
+        assert!(error.contains("commit-00000002-000000") && error.contains("read"), "{error}");
+    }
 }
