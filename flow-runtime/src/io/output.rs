@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, ErrorKind};
 use crate::io::file::{File, PathKind};
@@ -137,8 +139,9 @@ pub struct FileWriter {
     length: u64,
     /// The last 4 KiB.
     tail: Vec<u8>,
-    /// Whether the folder may not know the file yet, after a power cut.
-    is_new: bool,
+    /// Whether the folder may not know the file yet, after a power cut. Shared by all that [`durable`](SinkWriter::durable) has
+    /// answered: where several epochs are committed together only the last answer is run.
+    is_new: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for FileWriter {
@@ -156,7 +159,8 @@ impl FileWriter {
             Ok(file) => file,
             Err(error) => return Err(without_parent(io, &path, error)),
         };
-        Ok(FileWriter { io: io.clone(), path, file, length: 0, tail: Vec::new(), is_new: true })
+        let is_new = Arc::new(AtomicBool::new(true));
+        Ok(FileWriter { io: io.clone(), path, file, length: 0, tail: Vec::new(), is_new })
     }
 
     fn reopen(io: &Io, path: PathBuf, saved: &FileEnd) -> Result<Self, Error> {
@@ -195,7 +199,8 @@ impl FileWriter {
         }
         // What lies behind belongs to epochs that were not committed: they are written again.
         file.set_len(saved.length).map_err(failed)?;
-        Ok(FileWriter { io: io.clone(), path, file, length: saved.length, tail, is_new: false })
+        let is_new = Arc::default();
+        Ok(FileWriter { io: io.clone(), path, file, length: saved.length, tail, is_new })
     }
 }
 
@@ -229,13 +234,14 @@ impl SinkWriter for FileWriter {
 
     fn durable(&mut self) -> Result<Option<Durable>, Error> {
         let syncing = self.file.syncing().map_err(|error| cannot_write(&self.path, error))?;
-        let (io, path, is_new) = (self.io.clone(), self.path.clone(), self.is_new);
-        self.is_new = false;
+        let (io, path, is_new) = (self.io.clone(), self.path.clone(), Arc::clone(&self.is_new));
         Ok(Some(Box::new(move || {
-            let folder = path.parent().filter(|_| is_new);
+            let folder = path.parent().filter(|_| is_new.load(Ordering::Relaxed));
             syncing()
                 .and_then(|()| folder.map_or(Ok(()), |folder| io.files().sync_folder(folder)))
-                .map_err(|error| Error::io(ErrorKind::Sink, "make durable", &path, error))
+                .map_err(|error| Error::io(ErrorKind::Sink, "make durable", &path, error))?;
+            is_new.store(false, Ordering::Relaxed);
+            Ok(())
         })))
     }
 }

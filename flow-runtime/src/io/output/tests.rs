@@ -234,6 +234,18 @@ fn a_new_file_is_made_durable_with_its_folder() {
 }
 
 #[test]
+fn its_folder_is_synced_also_where_only_the_last_of_several_epochs_is_made_durable() {
+    let disk = Memory::default();
+    disk.folder("out");
+    let mut writer = FileWriter::create(&disk.io(), "out/a.txt".into()).expect("is made");
+    let first = writer.durable().expect("prepares");
+    let second = writer.durable().expect("prepares").expect("there is something to do");
+    drop(first);
+    second().expect("syncs");
+    assert_eq!(disk.synced(), [Path::new("out/a.txt"), Path::new("out")]);
+}
+
+#[test]
 fn the_real_disk_behaves_alike() {
     let folder = tempfile::tempdir().expect("there is room");
     let path = folder.path().join("a.txt");
