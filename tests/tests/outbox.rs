@@ -215,6 +215,34 @@ fn rows_of_a_committed_epoch_are_applied_by_the_next_start_as_they_were_stored()
 }
 
 #[test]
+fn an_epoch_whose_rows_cannot_be_applied_is_committed_all_the_same_and_the_run_says_so() {
+    for fault in [Fault::Refuses, Fault::Panics] {
+        let (folder, target) = (Folder::new(), Target::new(1));
+        let start = |run| {
+            let words = words(300, &mut Rng::new(1));
+            let flow = counted(words, run, outbox(target.clone())).recovery(folder.log());
+            flow.workers(2).spawn()
+        };
+        target.fails_after(0, fault);
+        let failed = start(1).expect("starts");
+        while !failed.is_over() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let said = failed.progress().resume_epoch;
+        failed.wait().expect_err("nothing can be applied");
+        target.heals();
+        let next = start(2).expect("starts");
+        while next.recovered().is_none() && !next.is_over() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let resumed = next.recovered().expect("it has a log").epoch;
+        next.wait().expect("runs to the end");
+        assert_eq!((said, resumed), (Epoch(1), Epoch(1)), "{fault:?}");
+        assert_eq!(target.check(), 300);
+    }
+}
+
+#[test]
 fn rows_of_an_epoch_that_was_not_committed_are_computed_again() {
     let (folder, target) = (Folder::new(), Target::new(2));
     let mut words = words(3000, &mut Rng::new(2));

@@ -206,16 +206,21 @@ impl Committer<'_> {
             self.append(commits)?;
         }
         self.link.has_room();
+        let mut carried_out = Ok(());
         for mut whole in whole {
             let counts = whole.counts();
             for stored in std::mem::take(&mut whole.changes.stored) {
-                self.carry_out(whole.closing.epoch, &stored)?;
+                if carried_out.is_ok() {
+                    let epoch = whole.closing.epoch;
+                    carried_out = failure::caught(|| self.carry_out(epoch, &stored));
+                }
             }
+            // It is committed, whatever has become of what it stored: the next start goes on behind it.
             self.link.freed(whole.changes.bytes());
             let barrier = whole.closing.barrier;
             self.link.tell_coordinator(ToCoordinator::Committed { barrier, counts });
         }
-        Ok(())
+        carried_out
     }
 
     /// Makes durable what sinks have sealed. For a partition that has sealed several epochs the last is enough.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind};
 use crate::io::file::File;
-use crate::io::output::{cannot_write, without_parent};
+use crate::io::output::{cannot_write, without_parent, write_patiently};
 use crate::io::transactional::{Committer, Prepared, TransactionWriter, Transactional};
 use crate::io::{CsvRows, Encoder, Io, JsonRows, PartitionId, Rows, TextRows};
 use crate::io::{TransactionalSink, transactional};
@@ -245,9 +245,10 @@ impl TransactionWriter for EpochFileWriter {
     }
 
     fn write(&mut self, rows: Rows) -> Result<(), Error> {
+        let io = self.io.clone();
         let open = self.opened();
         let bytes = rows.behind(open.length);
-        open.file.write_at(open.length, bytes).map_err(|error| cannot_write(&open.path, error))?;
+        write_patiently(&io, &mut *open.file, &open.path, open.length, bytes)?;
         open.length += bytes.len() as u64;
         Ok(())
     }

@@ -222,18 +222,7 @@ impl SinkWriter for FileWriter {
 
     fn write(&mut self, rows: Rows) -> Result<(), Error> {
         let bytes = rows.behind(self.length);
-        let mut waited = false;
-        while let Err(error) = self.file.write_at(self.length, bytes) {
-            let is_full = is_full(&error);
-            let error = cannot_write(&self.path, error);
-            if !is_full || !self.io.wait_for_room(&error) {
-                return Err(error);
-            }
-            waited = true;
-        }
-        if waited {
-            self.io.has_room();
-        }
+        write_patiently(&self.io, &mut *self.file, &self.path, self.length, bytes)?;
         self.length += bytes.len() as u64;
         self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(WINDOW)..]);
         self.tail.drain(..self.tail.len().saturating_sub(WINDOW));
@@ -263,6 +252,29 @@ impl SinkWriter for FileWriter {
 
 fn new(is_new: bool) -> Arc<AtomicBool> {
     Arc::new(AtomicBool::new(is_new))
+}
+
+/// Writes to a place in a file. While the disk is full it waits, unless the run is to end then.
+pub(crate) fn write_patiently(
+    io: &Io,
+    file: &mut dyn File,
+    path: &Path,
+    at: u64,
+    bytes: &[u8],
+) -> Result<(), Error> {
+    let mut waited = false;
+    while let Err(error) = file.write_at(at, bytes) {
+        let is_full = is_full(&error);
+        let error = cannot_write(path, error);
+        if !is_full || !io.wait_for_room(&error) {
+            return Err(error);
+        }
+        waited = true;
+    }
+    if waited {
+        io.has_room();
+    }
+    Ok(())
 }
 
 fn refused(path: &Path, what: &str) -> Error {

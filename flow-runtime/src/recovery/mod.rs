@@ -12,7 +12,8 @@
 //! | `manifest` | what a log knows of itself |
 //! | `changes` | what a worker gathers at a barrier |
 //! | `segment` | appending changes |
-//! | `commits` | the two copies of the commit log |
+//! | `commits` | writing the two copies of the commit log |
+//! | `newest` | reading them: which commit is the newest |
 //! | `fence` | whether the log is still ours |
 //! | `folder` | the lock, and FORMAT |
 //! | `check` | reading what a commit names |
@@ -32,6 +33,7 @@ pub(crate) mod folder;
 pub(crate) mod frame;
 pub(crate) mod manifest;
 mod names;
+pub(crate) mod newest;
 pub(crate) mod recovered;
 mod report;
 pub(crate) mod segment;

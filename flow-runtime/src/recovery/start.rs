@@ -17,7 +17,7 @@ use crate::io::file::{Files, Lock};
 use crate::recovery::RecoveryLog;
 use crate::recovery::changes::{StepName, StepNames};
 use crate::recovery::check::check;
-use crate::recovery::commits::{CommitLog, Found, newest};
+use crate::recovery::commits::CommitLog;
 use crate::recovery::compare::{Compared, Fate, compare};
 use crate::recovery::fault::{damaged, failed, refused};
 use crate::recovery::fence::Fence;
@@ -27,6 +27,7 @@ use crate::recovery::folder::{
 use crate::recovery::frame::{Bad, HEADER};
 use crate::recovery::manifest::{Format, Manifest, StepSpec, StoredAt};
 use crate::recovery::names::{CommitName, Copy2, Layout};
+use crate::recovery::newest::{Found, newest};
 use crate::recovery::recovered::Recovered;
 
 /// No log is begun more often than this.

@@ -1,4 +1,7 @@
 use super::*;
+use std::sync::Arc;
+
+use crate::io::AwaitRoom;
 use crate::io::delivery::DeliveryKind;
 use crate::io::testing::Memory;
 use crate::io::{
@@ -191,6 +194,29 @@ fn a_full_disk_and_a_failing_sync_stop_the_epoch() {
     disk.fail_syncs();
     let error = log.commit(&mut run, &[3]).unwrap_err();
     assert!(error.starts_with("cannot make durable `out/."), "{error}");
+}
+
+/// Makes room the first time that it is waited for.
+#[derive(Debug)]
+struct MakesRoom(Memory);
+
+impl AwaitRoom for MakesRoom {
+    fn wait(&self, refused: &Error) -> bool {
+        assert!(refused.message().contains("cannot write `out/."), "{refused}");
+        self.0.limit(1000);
+        true
+    }
+    fn has_room(&self) {}
+}
+
+#[test]
+fn a_run_that_waits_for_a_full_disk_goes_on_in_the_same_epoch() {
+    let (disk, mut log) = (Memory::default(), Log::default());
+    let io = disk.io().patient(Some(Arc::new(MakesRoom(disk.clone()))));
+    let mut run = log.start_as(&io, "log/out/part-00000.jsonl").expect("starts");
+    disk.limit(1);
+    log.epoch(&mut run, &[12, 34]).expect("it waits, and goes on");
+    assert_eq!(disk.text(FIRST), "12\n34\n");
 }
 
 #[test]
