@@ -206,6 +206,12 @@ impl<T: Item> Open<T> {
     }
 }
 
+#[cold]
+fn unsavable() -> Error {
+    let message = "an item cannot be saved and loaded again, so it cannot be held back";
+    Error::new(ErrorKind::Encoding, message).help("serde attributes such as `untagged` and `flatten`, and types such as `serde_json::Value`, need a format that describes itself, which the log's is not")
+}
+
 /// Chunks of a keyed stream.
 struct GatherByKey<K, T, D> {
     id: StepId,
@@ -291,16 +297,20 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>>
             Signal::Finish => self.fire(Timestamp::MAX),
             Signal::Barrier(_) => {
                 if let Some(changes) = control.changes() {
-                    let refused = Cell::new(false);
+                    // It is the items' type that can be loaded again or cannot: a few tell.
+                    let (refused, unchecked) = (Cell::new(false), Cell::new(4_u8));
                     let is_gone = |open: &Open<T>| open.items.is_empty();
                     self.open.gather(&self.id, changes, is_gone, |open, to| {
-                        refused.set(refused.get() | open.save(to).is_err());
+                        let start = to.len();
+                        let mut failed = open.save(to).is_err();
+                        if let Some(rest) = unchecked.get().checked_sub(1) {
+                            unchecked.set(rest);
+                            failed |= Open::<T>::load(&to[start..]).is_err();
+                        }
+                        refused.set(refused.get() | failed);
                     });
                     if refused.get() {
-                        control.fail(Error::new(
-                            ErrorKind::Encoding,
-                            "an item refuses to be serialised, so it cannot be held back",
-                        ));
+                        control.fail(unsavable().at_step(&self.id));
                     }
                 }
                 self.open.end_epoch(|open| open.items.is_empty());
