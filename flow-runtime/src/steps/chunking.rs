@@ -212,6 +212,9 @@ fn unsavable() -> Error {
     Error::new(ErrorKind::Encoding, message).help("serde attributes such as `untagged` and `flatten`, and types such as `serde_json::Value`, need a format that describes itself, which the log's is not")
 }
 
+/// So many times at which chunks are due are not worth being looked through.
+const FEW_DUE: usize = 1024;
+
 /// Chunks of a keyed stream.
 struct GatherByKey<K, T, D> {
     id: StepId,
@@ -239,6 +242,16 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> GatherByKey<K, T, D> {
         due.sort_by_key(|due| due.0);
         self.due = due.into();
         Ok(())
+    }
+
+    /// Forgets when chunks were due that are out already, once these are the most: as they fill long before that, they would gather.
+    #[cold]
+    fn forget_due(&mut self) {
+        let GatherByKey { due, open, .. } = self;
+        due.retain(|(_, hash, key, number)| {
+            open.find(*hash, &Lent(key))
+                .is_some_and(|open| open.number == *number && !open.items.is_empty())
+        });
     }
 
     /// Emits the chunks that are due at `until`.
@@ -287,6 +300,9 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>>
                 self.down.push(head, mem::replace(&mut items, rest));
             }
             self.down.push(head, items);
+        }
+        if self.due.len() >= FEW_DUE.max(2 * self.open.len()) {
+            self.forget_due();
         }
     }
     fn control(&mut self, control: &mut Control<'_>) {
