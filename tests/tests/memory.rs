@@ -15,11 +15,28 @@ fn many_from_one<S: Sink<Keyed<u64, u64>>>(one: FromIter<std::ops::Range<u64>>, 
     sink(counts, out);
 }
 
+#[dataflow]
+fn pairs(count: u64) {
+    let numbers = source(from_iter(0..count));
+    let by_key = key_by(numbers, |n| n % 10);
+    let pairs = chunk(by_key, 2, std::time::Duration::MAX);
+    discard(pairs, "only the memory counts");
+}
+
 /// The most memory this process has had, in MiB; `None` where the system does not tell.
 fn peak_mib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib / 1024)
+}
+
+#[test]
+fn chunks_that_are_full_long_before_they_are_due_leave_nothing_behind() {
+    pairs(4_000_000).workers(1).spawn().expect("it starts").wait().expect("it succeeds");
+    match peak_mib() {
+        Some(peak) => assert!(peak < 60, "{peak} MiB"),
+        None => println!("skipped: this system does not tell how much memory a process has"),
+    }
 }
 
 #[test]

@@ -166,3 +166,80 @@ fn key_groups_are_fixed_and_bound_the_workers() {
     run_reported(flow);
     assert_eq!(taken(&out), THIRD);
 }
+
+/// What is saved and could not be loaded again is refused before anything is committed.
+mod one_way {
+    use super::*;
+    use serde::{Deserialize, Serialize};
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    #[serde(untagged)]
+    pub(super) enum Id {
+        Number(u64),
+        Text(String),
+    }
+
+    #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    pub(super) struct Skips {
+        group: u64,
+        #[serde(skip)]
+        member: u64,
+    }
+
+    #[dataflow]
+    pub(super) fn untagged(items: std::ops::Range<u64>) {
+        let all = source(from_iter(items));
+        let by_id = key_by(all, |n| Id::Number(*n));
+        let once = dedupe(by_id, Ttl::never());
+        discard(once, "it cannot be saved");
+    }
+
+    #[dataflow]
+    pub(super) fn skips(items: std::ops::Range<u64>) {
+        let all = source(from_iter(items));
+        let by_id = key_by(all, |n| Skips { group: n % 2, member: *n + 1 });
+        let once = dedupe(by_id, Ttl::never());
+        discard(once, "it cannot be saved");
+    }
+
+    #[dataflow]
+    pub(super) fn chunked(items: std::ops::Range<u64>) {
+        let all = source(from_iter(items));
+        let by_key = key_by(all, |n| n % 2);
+        let ids = map(by_key, |n: u64| Id::Text(n.to_string()));
+        let chunks = chunk(ids, 100, Duration::from_secs(1000));
+        discard(chunks, "it cannot be saved");
+    }
+
+    #[stateful]
+    #[derive(Default)]
+    pub(super) struct Last {
+        #[state(foreign = "PathBuf v1")]
+        path: PathBuf,
+    }
+
+    #[cfg(unix)]
+    #[dataflow]
+    pub(super) fn foreign(items: std::ops::Range<u64>) {
+        use std::os::unix::ffi::OsStringExt;
+        let all = source(from_iter(items));
+        let by_key = key_by(all, |n| n % 2);
+        let paths = stateful_map(by_key, |last: &mut Last, _key, _n: u64| {
+            last.path = PathBuf::from(std::ffi::OsString::from_vec(vec![0xff]));
+        });
+        discard(paths, "it cannot be saved");
+    }
+}
+
+#[test]
+fn what_could_not_be_loaded_again_is_refused_before_it_is_committed() {
+    let place = Place::new();
+    let fresh = |flow: &str| place.path(flow);
+    refused(one_way::untagged(0..6).recovery(fresh("a")), &["`once`", "does not come back"]);
+    refused(one_way::skips(0..6).recovery(fresh("b")), &["`once`", "does not come back"]);
+    refused(one_way::chunked(0..6).recovery(fresh("c")), &["`chunks`", "cannot be held back"]);
+    #[cfg(unix)]
+    refused(one_way::foreign(0..6).recovery(fresh("d")), &["`paths`", "cannot be saved"]);
+}

@@ -137,11 +137,15 @@ impl fmt::Debug for PartitionId {
 }
 
 /// Encodes a position of a source or sink for the recovery log.
-pub(crate) fn encode_position<P: Serialize>(
+pub(crate) fn encode_position<P: Serialize + serde::de::DeserializeOwned>(
     position: &P,
     partition: &PartitionId,
 ) -> Result<Vec<u8>, Error> {
-    postcard::to_allocvec(position).map_err(|error| {
+    let encoded = postcard::to_allocvec(position).and_then(|bytes| {
+        // One that cannot be read again must not be committed.
+        postcard::from_bytes::<P>(&bytes).map(|_| bytes)
+    });
+    encoded.map_err(|error| {
         Error::new(
             ErrorKind::Encoding,
             format!("the position of partition {partition} cannot be saved: {error}"),

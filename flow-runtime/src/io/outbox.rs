@@ -11,6 +11,7 @@
 //! next start finds the *stored* rows, asks the target how far it has come, and applies what is missing. Rows that were applied
 //! are never made again: a replayed epoch may have other rows than the one that was lost.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::any::type_name;
 use std::fmt;
@@ -199,33 +200,41 @@ pub struct StoredRowsEncoder;
 
 impl StoredRowsEncoder {
     #[inline]
-    fn append(row: &impl Serialize, block: &mut StoredRows) -> Result<usize, Error> {
+    fn append<R: DeserializeOwned>(
+        row: &impl Serialize,
+        block: &mut StoredRows,
+    ) -> Result<usize, Error> {
         block.bytes = postcard::to_extend(row, mem::take(&mut block.bytes)).map_err(unencodable)?;
         block.count += 1;
+        // It is the rows' type that can be read again or cannot: one tells, and it must be told before the commit.
+        if block.count == 1 {
+            postcard::from_bytes::<R>(&block.bytes).map_err(unencodable)?;
+        }
         Ok(block.bytes.len())
     }
 }
 
-impl<T: Serialize + 'static> Encoder<Stream<T>> for StoredRowsEncoder {
+impl<T: Item> Encoder<Stream<T>> for StoredRowsEncoder {
     type Block = StoredRows;
     #[inline]
     fn encode(&mut self, _: &NoKey, item: T, block: &mut StoredRows) -> Result<usize, Error> {
-        StoredRowsEncoder::append(&item, block)
+        StoredRowsEncoder::append::<T>(&item, block)
     }
 }
 
-impl<K: Serialize + 'static, T: Serialize + 'static> Encoder<Keyed<K, T>> for StoredRowsEncoder {
+impl<K: Item, T: Item> Encoder<Keyed<K, T>> for StoredRowsEncoder {
     type Block = StoredRows;
     #[inline]
     fn encode(&mut self, key: &K, item: T, block: &mut StoredRows) -> Result<usize, Error> {
         // As the pair of them.
-        StoredRowsEncoder::append(&(key, &item), block)
+        StoredRowsEncoder::append::<(K, T)>(&(key, &item), block)
     }
 }
 
 #[cold]
 fn unencodable(error: postcard::Error) -> Error {
     Error::new(ErrorKind::Encoding, format!("a row cannot be stored in the log: {error}"))
+        .help("rows are stored in postcard: serde attributes such as `untagged` and `flatten`, and types such as `serde_json::Value`, need a format that describes itself")
         .caused_by(error)
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::describe::StepId;
 use crate::error::{Error, ErrorKind};
+use crate::failure::Note;
 use crate::io::{Durable, PartitionId};
 use crate::recovery::block::{self, BlockHead, Kind, NO_GROUP, Run};
 use crate::recovery::frame::PAYLOAD;
@@ -198,8 +199,11 @@ impl Changes {
             to.extend_from_slice(key.as_bytes());
             Ok::<(), LoadError>(())
         };
-        if let Err(error) = block::put_entry(&mut entries, put, save) {
-            return self.fail(id, error);
+        let note = Note::of(id);
+        let put = block::put_entry(&mut entries, put, save);
+        note.clear();
+        if let Err(error) = put {
+            return self.fail(id, error.what());
         }
         let head = BlockHead { step: name.number, slot: 0, kind, form: 0, schema: name.schema };
         let run = Run { group: NO_GROUP, count: 1, entries: &entries };
@@ -340,9 +344,9 @@ impl KeyedChanges<'_> {
 
     #[cold]
     fn fail(&mut self, error: &LoadError) {
-        let id = &self.id;
+        let (id, what) = (&self.id, error.what());
         self.failure.get_or_insert_with(|| {
-            Error::new(ErrorKind::Encoding, format!("the state cannot be saved: {error}"))
+            Error::new(ErrorKind::Encoding, format!("the state cannot be saved: {what}"))
                 .at_step(id)
         });
     }

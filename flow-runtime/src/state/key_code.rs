@@ -63,6 +63,23 @@ pub(crate) fn save_key<K: Serialize + 'static>(key: &K, to: &mut Vec<u8>) -> Res
     Ok(())
 }
 
+/// Checks that a key which was saved as `bytes` can be loaded, and is then the same. Not so where its serde attributes ask for a format that
+/// describes itself, as `untagged` and `flatten` do, or leave out what makes it another key.
+///
+/// # Errors
+/// When it is not so.
+pub(crate) fn check_key<K: Eq + DeserializeOwned + 'static>(
+    key: &K,
+    bytes: &[u8],
+) -> Result<(), LoadError> {
+    match load_key::<K>(bytes) {
+        Ok(loaded) if loaded == *key => Ok(()),
+        _ => Err(LoadError::new(
+            "a key does not come back as it was saved: the serde attributes `untagged`, `flatten`, `skip` and the like cannot be used in keys",
+        )),
+    }
+}
+
 /// Reads a key that fills `bytes`.
 ///
 /// # Errors
@@ -110,6 +127,28 @@ mod tests {
             bytes.push(b'!');
             assert!(load_key::<K>(&bytes).is_err(), "a byte too many was accepted");
         }
+    }
+
+    #[test]
+    fn a_key_that_does_not_come_back_is_refused() {
+        #[derive(PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        #[serde(untagged)]
+        enum Untagged {
+            Number(u64),
+        }
+        #[derive(PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        struct Skips {
+            #[serde(skip)]
+            left_out: u8,
+        }
+        fn check<K: Eq + Serialize + DeserializeOwned + 'static>(key: K) -> bool {
+            let mut bytes = Vec::new();
+            save_key(&key, &mut bytes).expect("saves");
+            check_key(&key, &bytes).is_ok()
+        }
+        assert!(check((7_u8, "x".to_owned())) && check(7_u64));
+        assert!(!check(Untagged::Number(7)));
+        assert!(check(Skips { left_out: 0 }) && !check(Skips { left_out: 7 }));
     }
 
     #[test]

@@ -67,6 +67,11 @@ impl LoadError {
     pub fn new(what: &'static str) -> Self {
         LoadError { what }
     }
+
+    /// What is wrong.
+    pub(crate) fn what(&self) -> &'static str {
+        self.what
+    }
 }
 
 impl fmt::Display for LoadError {
@@ -352,8 +357,13 @@ impl Saved for Epoch {
 /// Saves a foreign type by its serde implementation, in postcard's encoding, behind its length.
 ///
 /// Used by `#[state(foreign = "..")]`.
+///
+/// # Panics
+/// When the value refuses to be serialised.
 pub fn save_foreign<T: Serialize>(value: &T, to: &mut Vec<u8>) {
-    let bytes = postcard::to_allocvec(value).unwrap_or_default();
+    // The run ends with the step's failure, before the epoch is committed: what cannot be saved must not be taken for saved.
+    let bytes = postcard::to_allocvec(value)
+        .unwrap_or_else(|error| panic!("a foreign value in the state cannot be saved: {error}"));
     save_length(bytes.len(), to);
     to.extend_from_slice(&bytes);
 }

@@ -9,9 +9,10 @@ use crate::bounds::Key;
 use crate::consumer::KeyInItem;
 use crate::describe::StepId;
 use crate::error::Error;
+use crate::failure::Note;
 use crate::recovery::changes::Changes;
 use crate::recovery::recovered::{Keyed, Restoring};
-use crate::state::key_code::{form_of, load_key, save_key};
+use crate::state::key_code::{check_key, form_of, load_key, save_key};
 use crate::state::{LoadError, group_of};
 use crate::stream::Token;
 
@@ -93,6 +94,9 @@ pub struct Table<K, V> {
 const FEW: usize = 64;
 /// .. or one in so many.
 const FEW_OF: usize = 16;
+
+/// Of so many keys at each barrier it is checked that they can be loaded again: it is their type that can or cannot.
+const CHECKED: usize = 4;
 
 impl<K, V> fmt::Debug for Table<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -256,19 +260,30 @@ impl<K: Key, V> Table<K, V> {
     ) {
         let groups = changes.groups();
         let Some(mut to) = changes.keyed(id, form_of::<K>()) else { return };
+        let note = Note::of(id);
         for (hash, key) in self.dropped.drain(..) {
             to.gone(group_of(hash, groups), |bytes| {
                 bytes.extend_from_slice(&key);
                 Ok(())
             });
         }
+        let mut unchecked = CHECKED;
         let mut put = |slot: &Slot<K, V>| {
             let (group, key) = (group_of(slot.hash, groups), &slot.key);
+            let save_key = |bytes: &mut Vec<u8>| {
+                let start = bytes.len();
+                save_key(key, bytes)?;
+                if unchecked == 0 {
+                    return Ok(());
+                }
+                unchecked -= 1;
+                check_key(key, &bytes[start..])
+            };
             if is_gone(&slot.value) {
-                to.gone(group, |bytes| save_key(key, bytes));
+                to.gone(group, save_key);
             } else {
                 let value = &slot.value;
-                to.put(group, |bytes| save_key(key, bytes), |bytes| save(value, bytes));
+                to.put(group, save_key, |bytes| save(value, bytes));
             }
         };
         if self.changed.len() < self.few {
@@ -284,6 +299,7 @@ impl<K: Key, V> Table<K, V> {
         } else {
             self.slots.iter().filter(|slot| slot.stamp == self.stamp).for_each(put);
         }
+        note.clear();
     }
 
     /// Takes over what is saved for a step and belongs to this worker. `load` reads a value.

@@ -206,6 +206,15 @@ impl<T: Item> Open<T> {
     }
 }
 
+#[cold]
+fn unsavable() -> Error {
+    let message = "an item cannot be saved and loaded again, so it cannot be held back";
+    Error::new(ErrorKind::Encoding, message).help("serde attributes such as `untagged` and `flatten`, and types such as `serde_json::Value`, need a format that describes itself, which the log's is not")
+}
+
+/// So many times at which chunks are due are not worth being looked through.
+const FEW_DUE: usize = 1024;
+
 /// Chunks of a keyed stream.
 struct GatherByKey<K, T, D> {
     id: StepId,
@@ -233,6 +242,16 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> GatherByKey<K, T, D> {
         due.sort_by_key(|due| due.0);
         self.due = due.into();
         Ok(())
+    }
+
+    /// Forgets when chunks were due that are out already, once these are the most: as they fill long before that, they would gather.
+    #[cold]
+    fn forget_due(&mut self) {
+        let GatherByKey { due, open, .. } = self;
+        due.retain(|(_, hash, key, number)| {
+            open.find(*hash, &Lent(key))
+                .is_some_and(|open| open.number == *number && !open.items.is_empty())
+        });
     }
 
     /// Emits the chunks that are due at `until`.
@@ -282,6 +301,9 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>>
             }
             self.down.push(head, items);
         }
+        if self.due.len() >= FEW_DUE.max(2 * self.open.len()) {
+            self.forget_due();
+        }
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.now = control.now();
@@ -291,16 +313,20 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>>
             Signal::Finish => self.fire(Timestamp::MAX),
             Signal::Barrier(_) => {
                 if let Some(changes) = control.changes() {
-                    let refused = Cell::new(false);
+                    // It is the items' type that can be loaded again or cannot: a few tell.
+                    let (refused, unchecked) = (Cell::new(false), Cell::new(4_u8));
                     let is_gone = |open: &Open<T>| open.items.is_empty();
                     self.open.gather(&self.id, changes, is_gone, |open, to| {
-                        refused.set(refused.get() | open.save(to).is_err());
+                        let start = to.len();
+                        let mut failed = open.save(to).is_err();
+                        if let Some(rest) = unchecked.get().checked_sub(1) {
+                            unchecked.set(rest);
+                            failed |= Open::<T>::load(&to[start..]).is_err();
+                        }
+                        refused.set(refused.get() | failed);
                     });
                     if refused.get() {
-                        control.fail(Error::new(
-                            ErrorKind::Encoding,
-                            "an item refuses to be serialised, so it cannot be held back",
-                        ));
+                        control.fail(unsavable().at_step(&self.id));
                     }
                 }
                 self.open.end_epoch(|open| open.items.is_empty());

@@ -163,7 +163,8 @@ impl<K: Key, T: 'static, D: Consumer<Keyed<K, T>>> Consumer<Keyed<K, T>> for Ded
             Signal::Open { .. } if self.ttl.after.is_some() => control.use_time(),
             Signal::Barrier(_) => {
                 if let Err(error) = self.sweep() {
-                    control.fail(Error::new(ErrorKind::Encoding, error.to_string()));
+                    let error = Error::new(ErrorKind::Encoding, error.to_string());
+                    control.fail(error.at_step(&self.id));
                 }
                 if let Some(changes) = control.changes() {
                     self.seen.gather(&self.id, changes, |_| false, Saved::save);
