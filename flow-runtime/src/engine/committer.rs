@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::engine::link::{Link, ToCoordinator};
 use crate::error::{Error, ErrorKind};
@@ -182,7 +183,9 @@ impl Committer<'_> {
 
     fn commit(&mut self, mut whole: Vec<Whole>) -> Result<(), Error> {
         self.make_durable(&mut whole)?;
+        self.works();
         let mut written = self.write_changes(&whole)?;
+        self.works();
         let commits: Vec<Commit> = whole
             .iter()
             .filter(|whole| whole.counts())
@@ -204,23 +207,30 @@ impl Committer<'_> {
         if !commits.is_empty() {
             self.with.fence.check()?;
             self.append(commits)?;
+            self.works();
         }
         self.link.has_room();
         let mut carried_out = Ok(());
         for mut whole in whole {
-            let counts = whole.counts();
+            let (counts, stored) = (whole.counts(), whole.changes.stored.len());
             for stored in std::mem::take(&mut whole.changes.stored) {
                 if carried_out.is_ok() {
                     let epoch = whole.closing.epoch;
                     carried_out = failure::caught(|| self.carry_out(epoch, &stored));
+                    self.works();
                 }
             }
             // It is committed, whatever has become of what it stored: the next start goes on behind it.
-            self.link.freed(whole.changes.bytes());
+            self.link.freed(whole.changes.bytes(), stored);
             let barrier = whole.closing.barrier;
             self.link.tell_coordinator(ToCoordinator::Committed { barrier, counts });
         }
         carried_out
+    }
+
+    /// Says that something has been done, for those who lose their patience.
+    fn works(&self) {
+        self.link.counters.committing.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Makes durable what sinks have sealed. For a partition that has sealed several epochs the last is enough.
@@ -354,16 +364,8 @@ impl Committer<'_> {
     fn carry_out(&mut self, epoch: Epoch, stored: &StoredBy) -> Result<(), Error> {
         self.with.fence.check()?;
         let key = (stored.step, stored.partition.clone());
-        let applier = self.with.appliers.get_mut(&key).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Sink,
-                format!(
-                    "partition {} stores rows, and its sink has nothing that applies them",
-                    key.1
-                ),
-            )
-            .help("implement `Sink::applier`")
-        })?;
+        let applier = self.with.appliers.get_mut(&key);
+        let applier = applier.ok_or_else(|| nothing_applies(&key.1))?;
         at_step(self.link, stored.step, || applier.apply(epoch, &stored.bytes))?;
         let done =
             |at: &StoredAt| at.step == key.0 && at.partition == key.1.as_str() && at.epoch == epoch;
@@ -411,4 +413,15 @@ fn new_segment(
 ) -> Result<Segment, (PathBuf, io::Error)> {
     Segment::create(files, &with.layout, with.log_id, name, closing.barrier.0)
         .map_err(|error| (with.layout.segment(name), error))
+}
+
+/// What is said of a partition that stores something with an epoch, and of whose sink nothing carries it out.
+pub(crate) fn nothing_applies(partition: &PartitionId) -> Error {
+    Error::new(
+        ErrorKind::Sink,
+        format!(
+            "partition {partition} has stored rows, and its sink has nothing that applies them"
+        ),
+    )
+    .help("implement `Sink::applier`, or give the step the sink that it had")
 }

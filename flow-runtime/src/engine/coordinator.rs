@@ -164,6 +164,7 @@ impl<'a> Coordinator<'a> {
             while let Some((next, then)) = self.due(now) {
                 self.close(now, next, then);
             }
+            self.link.hold(self.must_hold(now));
             if self.is_out_of_patience(now) {
                 break;
             }
@@ -290,6 +291,25 @@ impl<'a> Coordinator<'a> {
         self.link.gathered() >= GATHERED_MAX && !self.in_flight.is_empty()
     }
 
+    /// Whether sources must wait, because the open epoch should end and cannot: too many are on their way. Otherwise the open one
+    /// would grow with what is read meanwhile. By time that is what it does, unless rows that sinks have stored wait for their
+    /// target: these grow with the epoch, which then takes the longer.
+    fn must_hold(&self, now: Timestamp) -> bool {
+        let full = self.in_flight.len() >= self.orders.policy.in_flight() || self.is_behind();
+        if !self.running || self.ending || self.failure.is_some() || !full || self.stop {
+            return false;
+        }
+        // A source that gives the epochs waits by itself, and the others with it where it has.
+        match self.orders.policy.0 {
+            _ if !self.partitions.is_empty() => self.is_behind(),
+            Policy::Items(count) => self.items >= count,
+            Policy::Every(period) => {
+                let waits = self.is_behind() || self.link.has_stored();
+                waits && now.since(self.closed_at) >= period
+            }
+        }
+    }
+
     fn close(&mut self, now: Timestamp, next: Epoch, then: Then) {
         let marker = Marker { barrier: self.next, next, then };
         let had_finished = self.link.recovered.as_ref().is_some_and(|recovered| recovered.finished);
@@ -384,10 +404,18 @@ impl<'a> Coordinator<'a> {
         self.quiet
     }
 
+    /// Whether all workers have done what they were told, and only the committer has not.
+    fn waits_for_committer(&self) -> bool {
+        let passed = |first: &InFlight| first.passed == self.link.workers;
+        self.link.recovered.is_some() && self.in_flight.front().is_none_or(passed)
+    }
+
     /// A run that was told to stop, or has failed, and no longer moves is given up.
     fn is_out_of_patience(&mut self, now: Timestamp) -> bool {
         let happened =
             self.link.happened().wrapping_add(self.link.counters.committed.load(Ordering::Relaxed));
+        let committing = self.link.counters.committing.load(Ordering::Relaxed);
+        let happened = happened.wrapping_add(committing);
         if happened != self.progress.0 {
             self.progress = (happened, now);
         }
@@ -399,6 +427,7 @@ impl<'a> Coordinator<'a> {
             return false;
         }
         let committed = self.link.counters.committed.load(Ordering::Relaxed);
+        let waits_for_committer = self.waits_for_committer();
         self.failure.get_or_insert_with(|| {
             Error::new(
                 ErrorKind::Stopped,
@@ -407,7 +436,11 @@ impl<'a> Coordinator<'a> {
                     self.orders.patience.as_secs()
                 ),
             )
-            .help("a step does not come back: look for a function that waits for something")
+            .help(if waits_for_committer {
+                "the disk of the recovery log, or a sink that writes with its commits, does not come back; the last epochs may have been committed all the same: the next start says"
+            } else {
+                "a step does not come back: look for a function that waits for something"
+            })
         });
         self.link.abort();
         true
@@ -421,9 +454,10 @@ impl<'a> Coordinator<'a> {
             Policy::Every(period)
                 if self.running && !self.ending && !self.quiet && self.partitions.is_empty() =>
             {
-                // When too many barriers are on their way, a passed one wakes the coordinator.
-                (self.in_flight.len() < self.orders.policy.in_flight())
-                    .then(|| self.closed_at.after(period))
+                // When too many barriers are on their way, a passed one wakes the coordinator; before that it may have to hold sources.
+                let due = self.closed_at.after(period);
+                let can_close = self.in_flight.len() < self.orders.policy.in_flight();
+                (can_close || due > self.link.env.now()).then_some(due)
             }
             _ => None,
         }

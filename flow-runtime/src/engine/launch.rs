@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::engine::committer::{Appliers, Committing, commit};
+use crate::engine::committer::{Appliers, Committing, commit, nothing_applies};
 use crate::engine::coordinator::{Conducted, Coordinator, EpochPolicy, Orders};
 use crate::engine::link::{Link, LinkOptions, ToCoordinator};
 use crate::engine::survey::{End, Role, Surveyed, survey, survey_steps};
@@ -62,11 +62,12 @@ pub(crate) fn launch<P: FlowPlan>(
             (Some(folder), Some(log)) => Some(folder.adopt(&found.steps, workers, log)?),
             _ => None,
         };
+        // Before sinks carry anything out: it refuses those that are others now.
+        let dealt = found.deal(workers, adopted.as_ref().map(|adopted| &adopted.recovered))?;
         let appliers = match &adopted {
             Some(adopted) => recover_sinks(&found, adopted, &io)?,
             None => Appliers::new(),
         };
-        let dealt = found.deal(workers, adopted.as_ref().map(|adopted| &adopted.recovered))?;
         Ok((plan, ((found.stages, dealt), adopted, appliers)))
     })?;
     let (stages, found) = found;
@@ -119,7 +120,7 @@ fn run<P: FlowPlan>(
     orders: Orders,
     stack: usize,
     committing: Option<Committing>,
-    lock: Option<Box<dyn Lock>>,
+    lock: Option<Arc<dyn Lock>>,
 ) -> Result<(), Error> {
     let mut threads = Vec::with_capacity(link.workers + 1);
     if let Some(committing) = committing {
@@ -168,12 +169,12 @@ fn run<P: FlowPlan>(
     outcome.and(dropped)
 }
 
-/// What a start would make of a recovery log, in words. Nothing is changed.
+/// What a start would make of a recovery log, in words, and whether it would be made at all. Nothing is changed.
 pub(crate) fn plan_start<P: FlowPlan>(
     plan: P,
     log: &RecoveryLog,
     workers: usize,
-) -> Result<String, Error> {
+) -> Result<(String, bool), Error> {
     let io = Io::real();
     let planned = failure::caught(|| {
         let steps = survey_steps(plan);
@@ -181,12 +182,14 @@ pub(crate) fn plan_start<P: FlowPlan>(
     })?;
     let folder = log.folder.display();
     let Some((manifest, compared)) = planned else {
-        return Ok(format!(
-            "`{folder}` holds no recovery log: a start makes one, and begins at epoch 0"
-        ));
+        let text =
+            format!("`{folder}` holds no recovery log: a start makes one, and begins at epoch 0");
+        return Ok((text, true));
     };
     let resume = manifest.resume_epoch();
-    let mut text = format!("`{folder}`: a start goes on at epoch {resume}\n");
+    let fits = compared.unfit.is_empty();
+    let would = if fits { "goes on" } else { "is refused" };
+    let mut text = format!("`{folder}`: a start {would} at epoch {resume}\n");
     for (id, fate) in compared.fates {
         let _ = match fate {
             Fate::Kept => writeln!(text, "  kept     {id}"),
@@ -195,7 +198,10 @@ pub(crate) fn plan_start<P: FlowPlan>(
             Fate::Dropped => writeln!(text, "  dropped  {id}"),
         };
     }
-    Ok(text)
+    for unfit in compared.unfit {
+        let _ = writeln!(text, "{unfit}");
+    }
+    Ok((text, fits))
 }
 
 /// Has every sink carry out what it stored with committed epochs and is not known to have carried out. Answers what will go on
@@ -213,12 +219,17 @@ fn recover_sinks(found: &Surveyed, adopted: &Adopted, io: &Io) -> Result<Applier
             let note = Note::of(id);
             let made = make(io, partition, &owner).map_err(|error| error.at_step(id))?;
             note.clear();
-            let Some(mut applier) = made else { continue };
             let stored = adopted.commits.manifest().stored.iter();
             let mine = stored
                 .filter(|at| at.step == name.number && at.partition == partition.as_str())
                 .map(|at| Ok((at.epoch, read_stored(recovered, at)?)))
                 .collect::<Result<Vec<_>, Error>>()?;
+            let Some(mut applier) = made else {
+                if mine.is_empty() {
+                    continue;
+                }
+                return Err(nothing_applies(partition).at_step(id));
+            };
             adopted.fence.check()?;
             let note = Note::of(id);
             applier.recover(&mine).map_err(|error| error.at_step(id))?;

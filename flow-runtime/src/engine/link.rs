@@ -77,6 +77,10 @@ pub(crate) struct Link {
     to_committer: SegQueue<ToCommitter>,
     /// The bytes that workers have handed to the committer and that are not committed.
     gathered: AtomicU64,
+    /// How many of them hold what sinks have stored and will carry out.
+    stored: AtomicU64,
+    /// Sources are not polled: an epoch should end and cannot.
+    held: AtomicBool,
     /// What the recovery log has, in a run with one.
     pub(crate) recovered: Option<Recovered>,
     pub(crate) fence: Option<Fence>,
@@ -133,6 +137,8 @@ pub(crate) struct Counters {
     /// Epochs committed by this run.
     pub(crate) epochs: AtomicU64,
     pub(crate) saved: SavedCounters,
+    /// What the committer has done: syncs, commits, rows carried out. It counts as progress.
+    pub(crate) committing: AtomicU64,
 }
 
 /// What the recovery log has cost so far.
@@ -179,6 +185,8 @@ impl Link {
             to_coordinator: SegQueue::new(),
             to_committer: SegQueue::new(),
             gathered: AtomicU64::new(0),
+            stored: AtomicU64::new(0),
+            held: AtomicBool::new(false),
             recovered,
             fence,
             report: OnceLock::new(),
@@ -277,6 +285,7 @@ impl Link {
         if self.recovered.is_some() {
             if let ToCommitter::Gathered { changes, .. } = &message {
                 self.gathered.fetch_add(changes.bytes() as u64, Ordering::Relaxed);
+                self.stored.fetch_add(changes.stored.len() as u64, Ordering::Relaxed);
             }
             self.to_committer.push(message);
             self.env.unpark(self.committer());
@@ -287,9 +296,27 @@ impl Link {
         self.to_committer.pop()
     }
 
-    /// So many gathered bytes have been committed.
-    pub(crate) fn freed(&self, bytes: usize) {
+    /// So many gathered bytes have been committed, and so many things that sinks had stored carried out.
+    pub(crate) fn freed(&self, bytes: usize, stored: usize) {
         self.gathered.fetch_sub(bytes as u64, Ordering::Relaxed);
+        self.stored.fetch_sub(stored as u64, Ordering::Relaxed);
+    }
+
+    /// Whether sinks have stored what is still to be carried out.
+    pub(crate) fn has_stored(&self) -> bool {
+        self.stored.load(Ordering::Relaxed) > 0
+    }
+
+    /// Lets sources be polled, or not.
+    pub(crate) fn hold(&self, held: bool) {
+        if self.held.swap(held, Ordering::Relaxed) && !held {
+            (0..self.workers).for_each(|worker| self.env.unpark(worker));
+        }
+    }
+
+    /// Whether sources are not to be polled.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// The bytes that wait to be committed.

@@ -191,7 +191,7 @@ impl Worker {
     }
 
     fn poll_sources(&mut self) -> bool {
-        if !self.running || self.exhausted {
+        if !self.running || self.exhausted || self.core.link.is_held() {
             return false;
         }
         let core = Rc::clone(&self.core);
@@ -276,6 +276,8 @@ impl Worker {
                 .filter_map(|&at| core.enter(at, |stage| stage.poll_at()).flatten())
                 .min(),
         };
+        // Sources that are held are polled when they are not any more, and not before.
+        let sources = sources.filter(|_| !core.link.is_held());
         stages.chain(sources).min()
     }
 }

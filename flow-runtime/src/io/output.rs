@@ -48,6 +48,13 @@ impl Target {
                         "give the path of a file, or write parts into the folder by `folder(path)`",
                     ));
                 }
+                // Before anything is emptied: another output of the same start may be there already.
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                if let Some(folder) = folder
+                    && let Err(error) = io.files().kind(folder)
+                {
+                    return Err(without_parent(io, path, error));
+                }
                 io.will_write(path);
                 let name = path.file_name().unwrap_or(path.as_os_str());
                 Ok(vec![PartitionId::new(name.to_string_lossy())])

@@ -109,7 +109,9 @@ fn check_part(
                 let groups = block.groups().unwrap_or((NO_GROUP, NO_GROUP));
                 // An entry takes two bytes at least: no more is promised to those that make room.
                 let most = u32::try_from(frame.payload.len() / 2).unwrap_or(u32::MAX);
-                let (barrier, entries) = (head.barrier, head.count.min(most));
+                let is_value = block.head.kind == Kind::Value;
+                let (barrier, entries) =
+                    (head.barrier, if is_value { head.count.min(most) } else { 0 });
                 let at = FrameAt { file: number, offset, groups, barrier, entries };
                 checked.frames.entry(step).or_default().push(at);
             }

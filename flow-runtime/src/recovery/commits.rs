@@ -110,8 +110,12 @@ impl CommitLog {
         };
         commits.iter().for_each(|commit| self.manifest.apply(commit));
         // Taken out, and so never written again if this fails: neither the record nor the roll.
-        let open = self.open.take().filter(|open| open.records < self.records_max);
-        let Some(mut open) = open else { return self.roll() };
+        let Some(mut open) = self.open.take() else { return self.roll() };
+        if open.records >= self.records_max {
+            self.roll()?;
+            open.say_continued(barrier);
+            return Ok(());
+        }
         let (mut bytes, base) = (Vec::new(), open.length);
         let record = Record { before: open.last, commits };
         open.put(&mut bytes, base, frame_type::COMMIT, barrier, &encode(&record));
@@ -178,6 +182,16 @@ impl Open {
         put(to, base, self.seed, head, payload, |crc| *last = crc);
         self.length = base + to.len() as u64;
         self.records += 1;
+    }
+
+    /// Says, by a record without commits, that another file follows: that one cannot be missed then. Nothing depends on this one.
+    fn say_continued(mut self, barrier: u64) {
+        let (mut bytes, base) = (Vec::new(), self.length);
+        let record = Record { before: self.last, commits: Vec::new() };
+        self.put(&mut bytes, base, frame_type::COMMIT, barrier, &encode(&record));
+        if let Err(failure) = self.write(base, &bytes) {
+            tracing::debug!(error = %failure.into_error(), "a commit file does not say that it is continued");
+        }
     }
 
     /// Writes the same to both copies and syncs both.

@@ -21,6 +21,32 @@ pub(crate) struct Allowed {
     pub(crate) drops: Vec<(String, Option<Epoch>)>,
 }
 
+impl Allowed {
+    /// The renames, and with those of steps those of the sinks that have no name of their own.
+    fn renames_in_full(&self, ids: &BTreeSet<&str>) -> Vec<(String, String)> {
+        let sinks = self.renames.iter().map(|(from, to)| (sink_of(from), sink_of(to)));
+        let sinks = sinks.filter(|(_, to)| ids.contains(to.as_str()));
+        self.renames.iter().cloned().chain(sinks).collect()
+    }
+
+    /// The ids that are named and of which nothing is saved.
+    fn unknown<'a>(&'a self, saved: &'a Manifest) -> impl Iterator<Item = &'a str> {
+        let is_saved = |id: &str| saved.steps.iter().any(|step| step.id == id);
+        // What has been renamed by an earlier start is saved under the new id.
+        let renames =
+            self.renames.iter().filter(move |(old, new)| !is_saved(old) && !is_saved(new));
+        let drops = self.drops.iter().filter(move |(id, _)| !is_saved(id));
+        renames.map(|(old, _)| old.as_str()).chain(drops.map(|(id, _)| id.as_str()))
+    }
+}
+
+/// The id of the sink of a stream, where it has no name of its own.
+fn sink_of(stream: &str) -> String {
+    format!("{stream}{SINK}")
+}
+
+const SINK: &str = ".sink";
+
 /// What becomes of one step's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -39,10 +65,34 @@ pub(crate) struct Compared {
     pub(crate) next_step: u32,
     /// In the order of their ids.
     pub(crate) fates: Vec<(String, Fate)>,
+    /// What does not fit, in words, each with the ways out.
+    pub(crate) unfit: Vec<String>,
+}
+
+/// Compares the steps of a dataflow with those of a log, which must fit. As [`compare_all`].
+pub(crate) fn compare(
+    saved: &Manifest,
+    steps: &[(StepId, StepSpec)],
+    allowed: &Allowed,
+    wrote: &dyn Fn(u32) -> bool,
+) -> Result<Compared, Error> {
+    let compared = compare_all(saved, steps, allowed, wrote)?;
+    if compared.unfit.is_empty() {
+        return Ok(compared);
+    }
+    let epoch = saved.resume_epoch();
+    let mut text =
+        format!("the log's state of epoch {epoch} does not fit the dataflow any more:\n");
+    text.push_str(&compared.unfit.join("\n"));
+    for id in allowed.unknown(saved) {
+        let _ = write!(text, "\n  a flag names `{id}`, of which nothing is saved");
+    }
+    Err(refused(text)
+        .help("nothing has been changed; `--plan` shows what would be kept and what would not"))
 }
 
 /// Compares the steps of a dataflow with those of a log. `wrote` says of a step's number whether the log holds anything of it.
-pub(crate) fn compare(
+pub(crate) fn compare_all(
     saved: &Manifest,
     steps: &[(StepId, StepSpec)],
     allowed: &Allowed,
@@ -55,7 +105,8 @@ pub(crate) fn compare(
     let stored = |step: &SavedStep| saved.stored.iter().any(|at| at.step == step.number);
     let keeps = |step: &SavedStep| stored(step) || wrote(step.number) && !step.spec.keeps_nothing();
     let ids: BTreeSet<&str> = steps.iter().map(|(id, _)| id.as_str()).collect();
-    for (from, to) in &allowed.renames {
+    for (from, to) in allowed.renames_in_full(&ids) {
+        let (from, to) = (&from, &to);
         // One that has been renamed by an earlier start is not there any more.
         let taken = old.iter().any(|step| step.id == *to);
         if let Some(step) = old.iter_mut().find(|step| step.id == *from) {
@@ -118,14 +169,8 @@ pub(crate) fn compare(
             wrong.push(gone(&step, steps, saved, &ids));
         }
     }
-    if !wrong.is_empty() {
-        let epoch =
-            format!("the log's state of epoch {resume} does not fit the dataflow any more:\n");
-        return Err(refused(epoch + &wrong.join("\n"))
-            .help("nothing has been changed; `--plan` shows what a start would do"));
-    }
     fates.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(Compared { steps: kept, next_step, fates })
+    Ok(Compared { steps: kept, next_step, fates, unfit: wrong })
 }
 
 fn shown(spec: &StepSpec) -> String {
@@ -163,9 +208,19 @@ fn changed(id: &str, old: &StepSpec, new: &StepSpec) -> String {
     let _ = write!(text, "\n    saved: {}\n    now:   {}", shown(old), shown(new));
     let _ = write!(
         text,
-        "\n    change it back; or begin this step anew: `--drop-state {id}`; or let the new one be another step, under a new name"
+        "\n    change it back; or begin this step anew: `--drop-state {id}`{}; or let the new one be another step, under a new name",
+        dropping(&old.kind)
     );
     text
+}
+
+/// What dropping means, where it is more than beginning with nothing.
+fn dropping(kind: &str) -> &'static str {
+    match kind {
+        "source" => ", which reads its input again from the beginning",
+        "sink" => ", which begins its output anew: a file is emptied",
+        _ => "",
+    }
 }
 
 /// What is said of a step that the dataflow does not have any more.
@@ -179,17 +234,35 @@ fn gone(
     let mut text = format!("  step `{id}` is gone\n    saved: {}", shown(&step.spec));
     let is_new = |id: &str| !saved.steps.iter().any(|step| step.id == id) && ids.contains(id);
     let likely = steps.iter().find(|(id, spec)| *spec == step.spec && is_new(id.as_str()));
+    let drop = format!("`--drop-state {id}`{}", dropping(&step.spec.kind));
+    if let Some(stream) = id.strip_suffix(SINK) {
+        let _ = match likely {
+            // Whatever is done about the step that it belongs to brings it along.
+            _ if saved.steps.iter().any(|step| step.id == stream) && !ids.contains(stream) => {
+                write!(
+                    text,
+                    "\n    it is named by its stream: when `{stream}` is pinned or renamed, it comes along; or drop it: {drop}"
+                )
+            }
+            Some((new, _)) => write!(
+                text,
+                "\n    a sink without a name of its own is named by its stream, which was `{stream}`: rename its state, `--rename-state {id}={new}`, or drop it: {drop}; a name of its own, `#[id = \"NAME\"]` in front of `sink(..)`, stays"
+            ),
+            None => write!(text, "\n    put it back; or drop it: {drop}"),
+        };
+        return text;
+    }
     match likely {
         Some((new, _)) => {
             let _ = write!(
                 text,
-                "\n    was it renamed to `{new}`? then either pin its id, `#[id = \"{id}\"]` in front of `let {new} = ..`, or rename its state: `--rename-state {id}={new}`; or drop it: `--drop-state {id}`"
+                "\n    was it renamed to `{new}`? then either pin its id, `#[id = \"{id}\"]` in front of `let {new} = ..`, or rename its state: `--rename-state {id}={new}`; or drop it: {drop}"
             );
         }
         None => {
             let _ = write!(
                 text,
-                "\n    put it back; or drop its state: `--drop-state {id}`; was it renamed? `--rename-state {id}=NEW`"
+                "\n    put it back; or drop it: {drop}; was it renamed? `--rename-state {id}=NEW`"
             );
         }
     }
@@ -304,6 +377,37 @@ mod tests {
         let error =
             compare(&before, &after, &renames("a", "b"), &|_| true).expect_err("is refused");
         assert!(error.to_string().contains("state of `b` already"), "{error}");
+    }
+
+    #[test]
+    fn a_sink_is_named_by_its_stream_and_comes_along() {
+        let sink = || StepSpec::positions::<u64>("sink");
+        let before = saved(&[("a", spec::<u64>("keyed")), ("a.sink", sink())]);
+        let after = now(&[("b", spec::<u64>("keyed")), ("b.sink", sink())]);
+        let error =
+            compare(&before, &after, &Allowed::default(), &|_| true).expect_err("is refused");
+        let text = error.to_string();
+        assert!(text.contains("when `a` is pinned or renamed, it comes along"), "{text}");
+        assert!(
+            text.contains("a file is emptied") && !text.contains("#[id = \"a.sink\"]"),
+            "{text}"
+        );
+        let compared = compare(&before, &after, &renames("a", "b"), &|_| true).expect("is renamed");
+        assert_eq!(numbers(&compared), [("b", 0), ("b.sink", 1)]);
+        // A step that keeps nothing was put in between: the stream, and so the sink, has another name.
+        let after = now(&[("a", spec::<u64>("keyed")), ("late.sink", sink())]);
+        let error =
+            compare(&before, &after, &Allowed::default(), &|_| true).expect_err("is refused");
+        assert!(error.to_string().contains("--rename-state a.sink=late.sink"), "{error}");
+        let given = renames("a.sink", "late.sink");
+        compare(&before, &after, &given, &|_| true).expect("is renamed");
+        // A flag that names nothing is pointed out.
+        let error =
+            compare(&before, &after, &drops("aa", None), &|_| true).expect_err("is refused");
+        assert!(
+            error.to_string().contains("a flag names `aa`, of which nothing is saved"),
+            "{error}"
+        );
     }
 
     #[test]

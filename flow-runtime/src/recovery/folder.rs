@@ -28,7 +28,7 @@ pub(crate) struct Folder {
     pub(crate) layout: Layout,
     pub(crate) log_id: [u8; 16],
     pub(crate) format: Format,
-    pub(crate) lock: Box<dyn Lock>,
+    pub(crate) lock: Arc<dyn Lock>,
     pub(crate) began: Timestamp,
 }
 
@@ -42,7 +42,7 @@ impl Folder {
             .create_folder(&layout.segments())
             .map_err(|error| failed("make", &layout.segments(), error))?;
         let lock = match files.lock(&layout.lock(), &env.identity()) {
-            Ok(Locked::Here(lock)) => lock,
+            Ok(Locked::Here(lock)) => Arc::from(lock),
             Ok(Locked::Elsewhere(holder)) => {
                 let holder = if holder.is_empty() { "another process" } else { &holder };
                 return Err(refused(format!(

@@ -25,6 +25,15 @@ pub(crate) struct Found {
     pub(crate) manifest: Manifest,
     /// What one copy lacked and the other had.
     pub(crate) repaired: Vec<String>,
+    /// The file says that another one follows.
+    continued: bool,
+}
+
+impl Found {
+    /// Of a log in which nothing has been committed.
+    pub(crate) fn nothing(manifest: Manifest) -> Found {
+        Found { generation: 0, manifest, repaired: Vec::new(), continued: false }
+    }
 }
 
 /// Reads the newest commit of a log, among all commit files below a generation. `None` if there has never been one.
@@ -43,7 +52,15 @@ pub(crate) fn newest(
     while let Some((generation, number)) = pairs.pop() {
         let read = read_pair(files, layout, generation, number, log_id)?;
         if let Some(found) = read {
-            return Ok(Some(found));
+            return if found.continued {
+                Err(refused(format!(
+                    "`{}` is continued in another file, and both copies of that are gone",
+                    layout.commit(CommitName { generation, number, copy: Copy2::A }).display()
+                ))
+                .help("put the files back from a backup; to begin anew, give an empty folder"))
+            } else {
+                Ok(Some(found))
+            };
         }
         // A file that was begun and never finished: the claim, or the roll, did not happen. Of a generation without any file that
         // can be read nothing else may have been written.
@@ -189,6 +206,7 @@ fn read_pair(
             Some(first) => first,
             None => return no_first_record(layout, copies, bad),
         };
+    let mut continued = false;
     loop {
         let record = |frame: &Frame<'_>| {
             let is = frame.head.frame_type == frame_type::COMMIT;
@@ -199,9 +217,10 @@ fn read_pair(
         match resolve(&mut copies, offset, record, &mut repaired)? {
             Some((record, crc, next)) => {
                 record.commits.iter().for_each(|commit| manifest.apply(commit));
+                continued = record.commits.is_empty();
                 (last, offset) = (crc, next);
             }
-            None => return Ok(Some(Found { generation, manifest, repaired })),
+            None => return Ok(Some(Found { generation, manifest, repaired, continued })),
         }
     }
 }
@@ -338,5 +357,44 @@ mod tests {
         disk.forbid("log/commit-00000002-000000.b");
         let error = newest_of(&files).expect_err("an older commit must not be taken instead");
         assert!(error.contains("commit-00000002-000000") && error.contains("read"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_continued_does_not_stand_for_the_one_that_is_gone() {
+        let disk = Memory::default();
+        let files = committed(&disk);
+        let layout = Layout::new(Path::new("log"));
+        let manifest = |epoch: u64| {
+            let last = Committed {
+                generation: 3,
+                barrier: epoch,
+                epoch: Epoch(epoch),
+                next: Epoch(epoch + 1),
+                at: Timestamp(0),
+            };
+            Commit {
+                last,
+                finished: false,
+                parts: Vec::new(),
+                stored: Vec::new(),
+                watermarks: Vec::new(),
+            }
+        };
+        let names = files.list(Path::new("log")).expect("is there");
+        let names: Vec<_> = names.iter().filter_map(|path| CommitName::parse(path)).collect();
+        let found = newest(&files, &layout, &names, &[7; 16], |_| false).ok().flatten();
+        let begun = found.expect("was committed").manifest;
+        let mut log = CommitLog::begin(&files, &layout, [7; 16], 3, begun, 2).expect("begins");
+        for epoch in 1..5 {
+            assert!(log.append(vec![manifest(epoch)]).is_ok());
+        }
+        assert_eq!(newest_of(&files), Ok(Some(Epoch(4))));
+        let newest_file = files.list(Path::new("log")).expect("is there").pop().expect("is there");
+        let newest_file = newest_file.to_string_lossy().into_owned();
+        disk.delete(&newest_file);
+        assert_eq!(newest_of(&files), Ok(Some(Epoch(4))), "the other copy is whole");
+        disk.delete(&newest_file.replace(".b", ".a"));
+        let error = newest_of(&files).expect_err("an older commit must not be taken instead");
+        assert!(error.contains("is continued in another file"), "{error}");
     }
 }

@@ -18,7 +18,7 @@ use crate::recovery::RecoveryLog;
 use crate::recovery::changes::{StepName, StepNames};
 use crate::recovery::check::check;
 use crate::recovery::commits::CommitLog;
-use crate::recovery::compare::{Compared, Fate, compare};
+use crate::recovery::compare::{Compared, Fate, compare, compare_all};
 use crate::recovery::fault::{damaged, failed, refused};
 use crate::recovery::fence::Fence;
 use crate::recovery::folder::{
@@ -38,7 +38,7 @@ pub(crate) struct Adopted {
     pub(crate) fence: Fence,
     pub(crate) recovered: Recovered,
     pub(crate) generation: u64,
-    pub(crate) lock: Box<dyn Lock>,
+    pub(crate) lock: Arc<dyn Lock>,
 }
 
 impl Folder {
@@ -74,6 +74,8 @@ impl Folder {
             }
         };
         let (files, layout) = (Arc::clone(&self.files), self.layout.clone());
+        // Held until a claim that is refused has been taken back.
+        let _lock = Arc::clone(&self.lock);
         let adopted = self.adopt_as(generation, steps, workers, log);
         if adopted.is_err() {
             // The claim is empty, and means nothing. It stays where another one was made behind it: a run that is still there knows
@@ -101,7 +103,7 @@ impl Folder {
         let Found { mut manifest, repaired, .. } = found;
         let checked = check(&files, &layout, &log_id, &manifest)?;
         let compared = compare(&manifest, steps, &log.allowed, &|step| checked.has(step))?;
-        let Compared { steps, next_step, fates } = compared;
+        let Compared { steps, next_step, fates, unfit: _ } = compared;
         manifest.workers = u32::try_from(workers).unwrap_or(u32::MAX);
         (manifest.steps, manifest.next_step) = (steps, next_step);
         // What a step has stored that is gone will never be asked for.
@@ -171,7 +173,7 @@ pub(crate) fn plan(
     check_workers(&format, workers)?;
     let found = read_newest(files, &layout, &log_id, &format, u64::MAX)?;
     let checked = check(files, &layout, &log_id, &found.manifest)?;
-    let compared = compare(&found.manifest, steps, &log.allowed, &|step| checked.has(step))?;
+    let compared = compare_all(&found.manifest, steps, &log.allowed, &|step| checked.has(step))?;
     Ok(Some((found.manifest, compared)))
 }
 
@@ -207,9 +209,8 @@ fn read_newest(
             "put the files `commit-..` back from a backup; to begin anew, give an empty folder",
         ));
     }
-    Ok(found.unwrap_or_else(|| Found {
-        generation: 0,
-        manifest: Manifest {
+    Ok(found.unwrap_or_else(|| {
+        Found::nothing(Manifest {
             format: format.clone(),
             workers: 0,
             last: None,
@@ -219,8 +220,7 @@ fn read_newest(
             parts: Vec::new(),
             stored: Vec::new(),
             watermarks: Vec::new(),
-        },
-        repaired: Vec::new(),
+        })
     }))
 }
 

@@ -148,12 +148,12 @@ impl<P: FlowPlan> Dataflow<P> {
         self.spawn_on(schedule, None)?.wait().map(drop)
     }
 
-    /// What a start would make of the recovery log, in words.
-    pub(crate) fn plan_of_start(self) -> Result<String, Error> {
+    /// What a start would make of the recovery log, in words, and whether it would be made at all.
+    pub(crate) fn plan_of_start(self) -> Result<(String, bool), Error> {
         match self.options.recovery_log()? {
             Some(log) => plan_start(self.plan, &log, self.options.worker_count()?),
             // The flag has been refused.
-            None => Ok(String::new()),
+            None => Ok((String::new(), true)),
         }
     }
 

@@ -21,7 +21,9 @@ pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
         return print_graph(&dataflow, format);
     }
     if dataflow.options().plan {
-        return print(&dataflow.plan_of_start()?);
+        let (text, fits) = dataflow.plan_of_start()?;
+        print(&text)?;
+        return if fits { Ok(()) } else { Err(unfit()) };
     }
     let name = dataflow.graph().name;
     let show = dataflow.options().progress;
@@ -48,8 +50,8 @@ pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
         // Whoever read our output has seen enough: `| head` is no failure.
         Err(error) if error.kind() == ErrorKind::OutputClosed => Ok(()),
         Err(error) => {
-            if show != Progress::Never && watched.recovered().is_some() {
-                let epoch = watched.progress().resume_epoch;
+            let epoch = watched.progress().resume_epoch;
+            if show != Progress::Never && watched.recovered().is_some() && epoch.0 > 0 {
                 let _ = writeln!(
                     io::stderr(),
                     "{name}: failed; everything before epoch {epoch} is committed: start again to go on there"
@@ -58,6 +60,12 @@ pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
             Err(error)
         }
     }
+}
+
+/// What `--plan` ends with where a start would be refused.
+fn unfit() -> Error {
+    Error::new(ErrorKind::Recovery, "a start would be refused: what is saved does not fit")
+        .help("each step that does not fit is shown with the ways out; put a flag beside `--plan` to see what it does")
 }
 
 fn print_graph<P: FlowPlan>(dataflow: &Dataflow<P>, format: GraphFormat) -> Result<(), Error> {

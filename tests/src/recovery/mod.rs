@@ -3,7 +3,7 @@
 //! * [`Script`]: a source of given items in given epochs, which can wait for each commit, and can fail.
 //! * [`Fuse`]: lets a run fail in a step, at a chosen item.
 //! * [`Out`] and [`History`]: what a run let out, with epochs, and what of it counts once later runs have gone on.
-//! * [`tally`]: a dataflow that keeps, changes and forgets state by key, with its model.
+//! * [`tally`](fn@tally): a dataflow that keeps, changes and forgets state by key, with its model.
 
 mod numbers;
 mod script;

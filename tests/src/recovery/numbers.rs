@@ -79,7 +79,7 @@ impl Run {
     }
 }
 
-/// Runs of [`tally`] on one log.
+/// Runs of [`tally`](fn@tally) on one log.
 #[derive(Debug, Default)]
 pub struct Tallied {
     /// Where the log is.
