@@ -193,11 +193,24 @@ fn an_output_of_another_name_is_refused() {
 }
 
 #[test]
-fn at_the_first_start_a_file_that_is_there_is_emptied() {
+fn a_new_log_does_not_empty_a_file_that_has_something_in_it() {
     let place = Place::new();
     place.write("out", "of another run\n");
-    let flow = written(numbers(), Fuse::none(), CsvFile::at(place.path("out"))).workers(2);
-    run_reported(flow.recovery(place.log()));
+    let flow = || {
+        let out = CsvFile::at(place.path("out"));
+        written(numbers(), Fuse::none(), out).workers(2).recovery(place.log())
+    };
+    // Not at the second attempt either.
+    for _ in 0..2 {
+        refused(flow(), &["has something in it, and the recovery log is new", "remove the file"]);
+        assert_eq!(place.read("out"), "of another run\n");
+    }
+    fs::remove_file(place.path("out")).expect("it is there");
+    // What a run has written that was over before its first commit is emptied.
+    let broken = written(numbers().paced(), Fuse::before(1), CsvFile::at(place.path("out")));
+    let broken = broken.workers(1).epochs(EpochPolicy::items(1_000_000));
+    check_interrupted(On::Threads.run(broken.recovery(place.log())));
+    run_reported(flow());
     assert_eq!(rows(&place.read("out")), expected(','));
 }
 

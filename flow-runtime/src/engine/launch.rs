@@ -55,6 +55,7 @@ pub(crate) fn launch<P: FlowPlan>(
     let log = recovery.as_ref();
     // Before anything else: what follows may make folders.
     let folder = log.map(|log| Folder::open(&*env, log, P::GRAPH.name)).transpose()?;
+    let io = io.with_new_log(folder.as_ref().is_some_and(|folder| folder.is_new));
     let (plan, (found, adopted, appliers)) = failure::caught(move || {
         let found = survey(plan.clone(), &io, workers)?;
         found.check_ends(log)?;

@@ -14,7 +14,7 @@ use crate::io::{Io, PartitionId, Resume, delivery};
 /// key followed by those of the item: `("word", 3)` is written as `word,3`. All rows have the same number of fields.
 ///
 /// Each item is written exactly once also when the run is stopped and goes on: the file is cut back to what had been committed.
-/// Without a recovery log, or at the first start, a file that is there is emptied.
+/// Without a recovery log a file that is there is emptied; at the first start on a log one that has something in it is refused.
 ///
 /// ```
 /// use flow_runtime::io::CsvFile;

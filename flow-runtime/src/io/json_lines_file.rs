@@ -13,7 +13,7 @@ use crate::io::{Io, PartitionId, Resume, delivery};
 /// A keyed stream is written as `[key,item]`.
 ///
 /// Each item is written exactly once also when the run is stopped and goes on: the file is cut back to what had been committed.
-/// Without a recovery log, or at the first start, a file that is there is emptied.
+/// Without a recovery log a file that is there is emptied; at the first start on a log one that has something in it is refused.
 ///
 /// ```
 /// use flow_runtime::io::JsonLinesFile;

@@ -183,6 +183,8 @@ pub struct Io {
     /// What sources and sinks have said of files, while they are asked for their partitions.
     told: Arc<Mutex<Vec<Told>>>,
     fence: Option<Fence>,
+    /// The recovery log has just been made: no run has used it.
+    new_log: bool,
     room: Option<Arc<dyn AwaitRoom>>,
     owner: Option<Arc<str>>,
 }
@@ -205,7 +207,7 @@ pub(crate) struct Told {
 impl Io {
     /// The outside world with these files.
     pub fn new(files: Arc<dyn Files>) -> Self {
-        Io { files, told: Arc::default(), fence: None, room: None, owner: None }
+        Io { files, told: Arc::default(), fence: None, new_log: false, room: None, owner: None }
     }
 
     /// The machine's own files.
@@ -240,6 +242,17 @@ impl Io {
     /// Looks, before anything outside is changed, whether this run still owns its recovery log.
     pub(crate) fn check_fence(&self) -> Result<(), Error> {
         self.fence.as_ref().map_or(Ok(()), Fence::check)
+    }
+
+    /// The same, before the first run on a recovery log.
+    pub(crate) fn with_new_log(mut self, is_new: bool) -> Self {
+        self.new_log = is_new;
+        self
+    }
+
+    /// Whether this is before the first run on a recovery log.
+    pub(crate) fn has_new_log(&self) -> bool {
+        self.new_log
     }
 
     /// Whether this is a run with a recovery log.

@@ -55,6 +55,7 @@ impl Target {
                 {
                     return Err(without_parent(io, path, error));
                 }
+                would_be_emptied(io, path)?;
                 io.will_write(path);
                 let name = path.file_name().unwrap_or(path.as_os_str());
                 Ok(vec![PartitionId::new(name.to_string_lossy())])
@@ -71,7 +72,10 @@ impl Target {
                 let names: Vec<_> =
                     (0..*parts).map(|n| format!("part-{n:05}.{extension}")).collect();
                 foreign_part(io, path, extension, &names)?;
-                names.iter().for_each(|name| io.will_write(&path.join(name)));
+                for path in names.iter().map(|name| path.join(name)) {
+                    would_be_emptied(io, &path)?;
+                    io.will_write(&path);
+                }
                 Ok(names.into_iter().map(PartitionId::new).collect())
             }
         }
@@ -101,6 +105,23 @@ impl Target {
             Resume::At { position, .. } => FileWriter::reopen(io, path, &position),
         }
     }
+}
+
+/// Refuses to begin a file anew that has something in it, where the recovery log is new: has it been forgotten that there is one?
+fn would_be_emptied(io: &Io, path: &Path) -> Result<(), Error> {
+    let is_empty = || io.files().open(path).and_then(|file| file.is_empty());
+    let is_file = matches!(io.files().kind(path), Ok(PathKind::File));
+    if !io.has_new_log() || !is_file || is_empty().unwrap_or(true) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Sink,
+        format!(
+            "`{}` has something in it, and the recovery log is new: the file would be emptied",
+            path.display()
+        ),
+    )
+    .help("give the log with which the file was written; to begin anew, remove the file"))
 }
 
 /// Refuses a folder with parts that this run would not write: who reads the folder would take them for its output.

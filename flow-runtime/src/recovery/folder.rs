@@ -30,6 +30,8 @@ pub(crate) struct Folder {
     pub(crate) format: Format,
     pub(crate) lock: Arc<dyn Lock>,
     pub(crate) began: Timestamp,
+    /// No run has used it yet.
+    pub(crate) is_new: bool,
 }
 
 impl Folder {
@@ -58,7 +60,8 @@ impl Folder {
             None => make_format(env, &*files, &layout, log, dataflow)?,
         };
         check_format(&layout, &format, log, dataflow)?;
-        Ok(Folder { files, layout, log_id, format, lock, began })
+        let is_new = list_commits(&*files, &layout)?.is_empty();
+        Ok(Folder { files, layout, log_id, format, lock, began, is_new })
     }
 }
 

@@ -97,7 +97,7 @@ impl Folder {
         workers: usize,
         log: &RecoveryLog,
     ) -> Result<Adopted, Error> {
-        let Folder { files, layout, log_id, format, lock, began } = self;
+        let Folder { files, layout, log_id, format, lock, began, is_new: _ } = self;
         // Only now: what others have written before the claim is there, what they write after it does not count.
         let found = read_newest(&files, &layout, &log_id, &format, generation)?;
         let Found { mut manifest, repaired, .. } = found;
