@@ -60,9 +60,10 @@ impl Case {
         let said = Process::start(&mut self.cart(workers)).ends(1);
         let place = format!("Error: step `numbered`: line {line} of `{}`: ", self.events.display());
         let lines: Vec<_> = said.lines().collect();
-        assert!(lines[2].starts_with(&place), "{said}");
-        assert!(lines[1].starts_with("cart: failed; everything before epoch "), "{said}");
-        let goes_on = epoch_after(" before epoch ", lines[1]);
+        assert!(lines.iter().any(|line| line.starts_with(&place)), "{said}");
+        // Where nothing has been committed there is nothing to be said of it.
+        let failed = lines.iter().find(|line| line.starts_with("cart: failed; everything before"));
+        let goes_on = failed.map_or(Some(0), |line| epoch_after(" before epoch ", line));
         assert_eq!(goes_on, Some(planned_epoch(&mut self.cart("1"))), "{said}");
     }
 
