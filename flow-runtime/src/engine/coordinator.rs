@@ -302,7 +302,8 @@ impl<'a> Coordinator<'a> {
         // A source that gives the epochs waits by itself, and the others with it where it has.
         match self.orders.policy.0 {
             _ if !self.partitions.is_empty() => self.is_behind(),
-            Policy::Items(count) => self.items >= count,
+            // However short an epoch is, something must be read in it.
+            Policy::Items(count) => self.items >= count.max(1),
             Policy::Every(period) => {
                 let waits = self.is_behind() || self.link.has_stored();
                 waits && now.since(self.closed_at) >= period
