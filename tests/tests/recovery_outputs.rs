@@ -214,6 +214,26 @@ fn a_new_log_does_not_empty_a_file_that_has_something_in_it() {
     assert_eq!(rows(&place.read("out")), expected(','));
 }
 
+#[test]
+fn no_output_is_emptied_where_another_has_no_folder() {
+    #[dataflow]
+    fn two(numbers: std::ops::Range<u64>, first: CsvFile, second: CsvFile) {
+        let all = source(from_iter(numbers));
+        sink(all, first);
+        #[id = "second"]
+        sink(all, second);
+    }
+    let place = Place::new();
+    place.write("out", "of another run\n");
+    let missing = CsvFile::at(place.path("nowhere/out"));
+    let there = CsvFile::at(place.path("out"));
+    // Whichever of them comes first, and without a log, which would refuse the file by itself.
+    for flow in [two(0..9, there.clone(), missing.clone()), two(0..9, missing, there)] {
+        refused(flow.workers(2), &["there is no folder", "mkdir -p"]);
+        assert_eq!(place.read("out"), "of another run\n");
+    }
+}
+
 /// A file whose writing or sealing fails at some row.
 #[derive(Clone)]
 struct Failing {

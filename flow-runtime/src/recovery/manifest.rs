@@ -150,6 +150,21 @@ pub(crate) struct Commit {
 }
 
 impl Manifest {
+    /// What a log knows in which nothing has been committed.
+    pub(crate) fn nothing(format: Format) -> Manifest {
+        Manifest {
+            format,
+            workers: 0,
+            last: None,
+            finished: false,
+            steps: Vec::new(),
+            next_step: 0,
+            parts: Vec::new(),
+            stored: Vec::new(),
+            watermarks: Vec::new(),
+        }
+    }
+
     /// The manifest after a commit.
     pub(crate) fn apply(&mut self, commit: &Commit) {
         self.last = Some(commit.last);

@@ -310,17 +310,7 @@ mod tests {
         disk.folder("log");
         let layout = Layout::new(Path::new("log"));
         let format = Format { dataflow: "f".into(), groups: 256, seed: 0, hash: 1 };
-        let manifest = Manifest {
-            format,
-            workers: 1,
-            last: None,
-            finished: false,
-            steps: Vec::new(),
-            next_step: 0,
-            parts: Vec::new(),
-            stored: Vec::new(),
-            watermarks: Vec::new(),
-        };
+        let manifest = Manifest::nothing(format);
         let begin = |generation| {
             CommitLog::begin(&files, &layout, [7; 16], generation, manifest.clone(), 4096)
         };

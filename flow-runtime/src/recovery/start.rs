@@ -209,19 +209,7 @@ fn read_newest(
             "put the files `commit-..` back from a backup; to begin anew, give an empty folder",
         ));
     }
-    Ok(found.unwrap_or_else(|| {
-        Found::nothing(Manifest {
-            format: format.clone(),
-            workers: 0,
-            last: None,
-            finished: false,
-            steps: Vec::new(),
-            next_step: 0,
-            parts: Vec::new(),
-            stored: Vec::new(),
-            watermarks: Vec::new(),
-        })
-    }))
+    Ok(found.unwrap_or_else(|| Found::nothing(Manifest::nothing(format.clone()))))
 }
 
 /// Removes what runs wrote that were cut off before the commit. Nothing depends on it.
