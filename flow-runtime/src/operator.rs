@@ -114,6 +114,10 @@ where
         Op::call(&self.config, item, &mut |out| down.push(head, out));
         note.clear();
     }
+    #[inline(always)]
+    fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        self.down.expect(hashes);
+    }
     #[inline]
     fn control(&mut self, control: &mut Control<'_>) {
         self.down.control(control);
@@ -196,6 +200,10 @@ where
         if self.passes(&item) {
             self.down.push_key_in_item(hash, item, extract);
         }
+    }
+    #[inline(always)]
+    fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        self.down.expect(hashes);
     }
     #[inline]
     fn control(&mut self, control: &mut Control<'_>) {
@@ -391,6 +399,11 @@ where
         let entry = self.table.find_or_insert(hash, &lookup, Op::Held::fresh);
         let kept = Self::run(&self.id, &self.config, hash, entry, item, &mut self.down);
         self.after(hash, kept);
+    }
+    #[inline(always)]
+    fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        self.table.expect(hashes.clone());
+        self.down.expect(hashes);
     }
     fn control(&mut self, control: &mut Control<'_>) {
         match control.signal() {

@@ -157,6 +157,11 @@ impl<K: Key, T: 'static, D: Consumer<Keyed<K, T>>> Consumer<Keyed<K, T>> for Ded
             self.down.push_key_in_item(hash, item, extract);
         }
     }
+    #[inline(always)]
+    fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        self.seen.expect(hashes.clone());
+        self.down.expect(hashes);
+    }
     fn control(&mut self, control: &mut Control<'_>) {
         self.now = control.now();
         match control.signal() {
