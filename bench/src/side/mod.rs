@@ -1,0 +1,4 @@
+//! How each side runs its threads.
+
+pub mod flow;
+pub mod hand;
