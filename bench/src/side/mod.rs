@@ -2,3 +2,5 @@
 
 pub mod flow;
 pub mod hand;
+pub mod renoir;
+pub mod timely;

@@ -5,6 +5,10 @@ use flow_runtime::prelude::*;
 use flow_runtime::{RecoveryLog, Summary};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use renoir::BatchMode;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::vec::ToStream;
+use timely::dataflow::operators::{Inspect, Operator};
 
 use crate::child::{Outcome, timed};
 use crate::input::{Numbered, part};
@@ -21,6 +25,8 @@ pub const KEYED: Work = Work::new(
     &[
         Side::new("hand", |job| by_hand(job, record, keys(job))),
         Side::new("flow", |job| on_flow(job, record, keys(job))),
+        Side::new("timely", |job| on_timely(job, record, keys(job))),
+        Side::new("renoir", |job| on_renoir(job, record, keys(job))),
     ],
 );
 
@@ -30,6 +36,8 @@ pub const KEYED_ZIPF: Work = Work::new(
     &[
         Side::new("hand", |job| by_hand(job, zipf(job), ZIPF_KEYS)),
         Side::new("flow", |job| on_flow(job, zipf(job), ZIPF_KEYS)),
+        Side::new("timely", |job| on_timely(job, zipf(job), ZIPF_KEYS)),
+        Side::new("renoir", |job| on_renoir(job, zipf(job), ZIPF_KEYS)),
     ],
 );
 
@@ -147,6 +155,63 @@ pub fn run<L: Source<Item = u64>>(
     }
     let summary = side::flow::run(dataflow, workers);
     (whole.sum(), summary)
+}
+
+fn on_timely<F>(job: &Job, make: F, keys: u64) -> Outcome
+where
+    F: Fn(u64) -> u64 + Copy + Send + Sync + 'static,
+{
+    let records = records(job);
+    timed(records, || {
+        let whole = Whole::default();
+        let parts = whole.clone();
+        side::timely::run(job.workers, move |worker| {
+            let amounts = part(records, worker.index(), worker.peers()).map(make);
+            let mut sums = parts.part();
+            worker.dataflow::<u64, _, _>(|scope| {
+                let route = Exchange::new(move |amount| hash(key_of(*amount, keys)) >> 24);
+                let counts = amounts.to_stream(scope).unary(route, "total", |_, _| {
+                    let mut totals: HashMap<u64, Totals, FixedState> = HashMap::default();
+                    move |input, output| {
+                        input.for_each(|time, amounts: &mut Vec<u64>| {
+                            let mut session = output.session(&time);
+                            for amount in amounts.drain(..) {
+                                let key = key_of(amount, keys);
+                                session.give((key, totals.entry(key).or_default().add(amount)));
+                            }
+                        });
+                    }
+                });
+                counts
+                    .container::<Vec<_>>()
+                    .inspect(move |(key, count)| update(sums.sum(), *key, *count));
+            });
+        });
+        whole.sum()
+    })
+}
+
+fn on_renoir<F>(job: &Job, make: F, keys: u64) -> Outcome
+where
+    F: Fn(u64) -> u64 + Copy + Send + Sync + 'static,
+{
+    let records = records(job);
+    timed(records, || {
+        let whole = Whole::default();
+        let mut sums = whole.part();
+        side::renoir::run(job.workers, |env| {
+            let amounts = env.stream_par_iter(move |worker, workers| {
+                part(records, worker as usize, workers as usize).map(make)
+            });
+            let amounts = amounts.batch_mode(BatchMode::fixed(1024));
+            let by_key = amounts.group_by(move |amount| key_of(*amount, keys));
+            let mut totals = Totals::default();
+            // Each key has a copy of the function, and so of what it keeps.
+            let counts = by_key.rich_map(move |(_, amount)| totals.add(amount));
+            counts.for_each(move |(key, count)| update(sums.sum(), key, count));
+        });
+        whole.sum()
+    })
 }
 
 /// What the loop keeps.

@@ -4,6 +4,7 @@ mod durable;
 mod exchange;
 mod fused;
 mod keyed;
+mod nexmark;
 mod restart;
 mod stateless;
 mod words;
@@ -67,6 +68,9 @@ const ALL: &[&Work] = &[
     &keyed::KEYED,
     &keyed::KEYED_ZIPF,
     &exchange::EXCHANGE,
+    &nexmark::Q1,
+    &nexmark::Q2,
+    &nexmark::Q3,
     &durable::EACH_SECOND,
     &durable::EACH_MILLION,
     &durable::EACH_ITEM,

@@ -2,6 +2,8 @@
 
 use flow_runtime::io::{Sink, Source, for_each};
 use flow_runtime::prelude::*;
+use timely::dataflow::operators::Inspect;
+use timely::dataflow::operators::vec::{Filter, Map, ToStream};
 
 use crate::child::{Outcome, timed};
 use crate::input::{Numbered, part};
@@ -11,8 +13,15 @@ use crate::tally::{Sum, Whole};
 use crate::works::{Side, Work};
 
 /// The work.
-pub const STATELESS: Work =
-    Work::new("stateless", &[Side::new("hand", by_hand), Side::new("flow", on_flow)]);
+pub const STATELESS: Work = Work::new(
+    "stateless",
+    &[
+        Side::new("hand", by_hand),
+        Side::new("flow", on_flow),
+        Side::new("timely", on_timely),
+        Side::new("renoir", on_renoir),
+    ],
+);
 
 const ITEMS: u64 = 50_000_000;
 
@@ -53,6 +62,39 @@ fn on_flow(job: &Job) -> Outcome {
         let numbers = Numbered::new(items, job.workers, |n| n);
         let sums = for_each(move |n: u64| part.sum().add(n));
         side::flow::run(stateless(numbers, sums), job.workers);
+        whole.sum()
+    })
+}
+
+fn on_timely(job: &Job) -> Outcome {
+    let items = job.scaled(ITEMS);
+    timed(items, || {
+        let whole = Whole::default();
+        let parts = whole.clone();
+        side::timely::run(job.workers, move |worker| {
+            let numbers = part(items, worker.index(), worker.peers());
+            let mut sums = parts.part();
+            worker.dataflow::<u64, _, _>(|scope| {
+                let chosen = numbers.to_stream(scope).map(mix).filter(third);
+                chosen.map(turn).inspect(move |n| sums.sum().add(*n));
+            });
+        });
+        whole.sum()
+    })
+}
+
+fn on_renoir(job: &Job) -> Outcome {
+    let items = job.scaled(ITEMS);
+    timed(items, || {
+        let whole = Whole::default();
+        let mut sums = whole.part();
+        side::renoir::run(job.workers, |env| {
+            let numbers = env.stream_par_iter(move |worker, workers| {
+                part(items, worker as usize, workers as usize)
+            });
+            let chosen = numbers.map(mix).filter(third);
+            chosen.map(turn).for_each(move |n| sums.sum().add(n));
+        });
         whole.sum()
     })
 }

@@ -5,7 +5,11 @@ use std::hash::BuildHasher;
 use flow_runtime::io::{Sink, Source, for_each_keyed};
 use flow_runtime::prelude::*;
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
+use renoir::BatchMode;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::vec::{Map, ToStream};
+use timely::dataflow::operators::{Inspect, Operator};
 
 use crate::child::{Outcome, timed};
 use crate::input::{Numbered, part};
@@ -17,8 +21,15 @@ use crate::text::zipf_lines;
 use crate::works::{Side, Work};
 
 /// The work.
-pub const WORDS: Work =
-    Work::new("words", &[Side::new("hand", by_hand), Side::new("flow", on_flow)]);
+pub const WORDS: Work = Work::new(
+    "words",
+    &[
+        Side::new("hand", by_hand),
+        Side::new("flow", on_flow),
+        Side::new("timely", on_timely),
+        Side::new("renoir", on_renoir),
+    ],
+);
 
 /// Words of the text, and how many different ones there may be.
 const LENGTH: u64 = 20_000_000;
@@ -83,6 +94,71 @@ fn on_flow(job: &Job) -> Outcome {
         let out = for_each_keyed(move |word: &String, count: u64| update(part.sum(), word, count));
         let text = Numbered::new(lines.len() as u64, job.workers, |n| lines[n as usize]);
         side::flow::run(word_count(text, out), job.workers);
+        whole.sum()
+    })
+}
+
+fn on_timely(job: &Job) -> Outcome {
+    let (lines, words) = text(job);
+    timed(words, || {
+        let whole = Whole::default();
+        let parts = whole.clone();
+        side::timely::run(job.workers, move |worker| {
+            let range = part(lines.len() as u64, worker.index(), worker.peers());
+            let lines = lines[range.start as usize..range.end as usize].iter().copied();
+            let mut sums = parts.part();
+            worker.dataflow::<u64, _, _>(|scope| {
+                let words = lines.to_stream(scope).flat_map(split);
+                let hasher = FixedState::default();
+                let route = Exchange::new(move |word: &String| hasher.hash_one(word) >> 24);
+                let counts = words.unary(route, "count", |_, _| {
+                    let mut counts: HashMap<String, u64, FixedState> = HashMap::default();
+                    move |input, output| {
+                        input.for_each(|time, words| {
+                            let mut session = output.session(&time);
+                            for word in words.drain(..) {
+                                let count = match counts.get_mut(&word) {
+                                    Some(count) => {
+                                        *count += 1;
+                                        *count
+                                    }
+                                    None => {
+                                        counts.insert(word.clone(), 1);
+                                        1
+                                    }
+                                };
+                                session.give((word, count));
+                            }
+                        });
+                    }
+                });
+                let counts = counts.container::<Vec<_>>();
+                counts.inspect(move |(word, count)| update(sums.sum(), word, *count));
+            });
+        });
+        whole.sum()
+    })
+}
+
+fn on_renoir(job: &Job) -> Outcome {
+    let (lines, words) = text(job);
+    timed(words, || {
+        let whole = Whole::default();
+        let mut sums = whole.part();
+        side::renoir::run(job.workers, |env| {
+            let lines = env.stream_par_iter(move |worker, workers| {
+                let range = part(lines.len() as u64, worker as usize, workers as usize);
+                lines[range.start as usize..range.end as usize].iter().copied()
+            });
+            let words = lines.batch_mode(BatchMode::fixed(1024)).flat_map(split);
+            let mut count = 0;
+            // Each key has a copy of the function, and so of what it keeps.
+            let counts = words.group_by(String::clone).rich_map(move |_| {
+                count += 1;
+                count
+            });
+            counts.for_each(move |(word, count)| update(sums.sum(), &word, count));
+        });
         whole.sum()
     })
 }
