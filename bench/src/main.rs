@@ -20,6 +20,21 @@
 //! * `flow`: what a user of the public interface gets; there is nothing in the library for this program.
 //! * `timely`, `renoir`: the same steps in these engines, as their own examples write them.
 //!
+//! # The works
+//!
+//! | work | what it does |
+//! |---|---|
+//! | `stateless`, `fused` | steps without state: map, filter, map; the same with a flat_map and two sinks |
+//! | `words`, `words_inline` | word count, every update emitted; each word an owned `String`, or a value of 24 bytes |
+//! | `keyed`, `keyed_zipf` | 32 bytes of state for a million uniform keys, for ten thousand of unequal frequency; every update emitted |
+//! | `exchange` | the way to the worker of a key, and nothing else |
+//! | `nexmark_q1`, `_q2`, `_q3` | queries over ten million events: a map, a filter, a join |
+//! | `durable_second`, `_million`, `_item` | `keyed` with a recovery log and an epoch for so much, beside itself without one |
+//! | `restart_1m`, `_4m`, `_16m` | a start that loads the state of so many keys, beside a plain read of the log's files |
+//! | `latency`, `latency_durable` | `keyed` at half its throughput: from when an item is due to the sink, and to its commit |
+//! | `memory` | a hundred million keys beside a bare hash map: ratios are of bytes, below 1 where flow takes less. Ten gigabytes, one run |
+//! | `compile_time` | `compile-time.sh`; not in a quick run |
+//!
 //! # What is shown
 //!
 //! Throughput is the median of the runs, with the least and the most. `cpu_s` is the processor time of the timed part, of all its

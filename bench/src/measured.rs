@@ -74,6 +74,13 @@ impl Row {
         (!flow.runs.is_empty() && !side.runs.is_empty()).then_some(ratio)
     }
 
+    /// How much more processor time a side takes than flow, and how much more memory flow takes than it.
+    fn other_ratios(&self, side: &Measured) -> (f64, f64) {
+        let cpu = |side: &Measured| side.spread(|run| run.cpu_s).median;
+        let peak = |side: &Measured| side.spread(|run| run.peak_mb).median;
+        self.flow().map_or((0.0, 0.0), |flow| (cpu(side) / cpu(flow), peak(flow) / peak(side)))
+    }
+
     fn flow(&self) -> Option<&Measured> {
         self.sides.iter().find(|side| side.name == "flow")
     }
@@ -96,6 +103,11 @@ impl Row {
         let first = self.sides.first().filter(|first| first.name != "flow");
         if let Some((first, ratio)) = first.and_then(|first| Some((first, self.ratio(first)?))) {
             say(&format!("vs_{}", first.name), format!("{ratio:.2}"));
+            let (cpu, peak) = self.other_ratios(first);
+            match self.work.ratio {
+                Ratio::Speed => say(&format!("vs_{}_cpu", first.name), format!("{cpu:.2}")),
+                Ratio::Resident => say(&format!("peak_vs_{}", first.name), format!("{peak:.2}")),
+            }
         }
         if let Some((peer, ratio)) =
             self.best_peer().and_then(|peer| Some((peer, self.ratio(peer)?)))
@@ -121,6 +133,11 @@ impl Row {
                 &format!("{}_peak_mb", side.name),
                 format!("{:.1}", side.spread(|run| run.peak_mb).median),
             );
+        }
+        if let Some((first, resident)) =
+            first.and_then(|first| Some((first, self.resident(first)?)))
+        {
+            say(&format!("{}_resident_mb", first.name), short(resident));
         }
         for (name, value) in self.flow().map(Measured::more).unwrap_or_default() {
             say(name, short(value));
@@ -166,5 +183,59 @@ impl fmt::Display for Row {
             writeln!(f, "  THE RESULTS ARE NOT EQUAL: {sums:?}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static WORK: Work = Work {
+        name: "sums",
+        sides: &[],
+        ratio: Ratio::Speed,
+        workers: None,
+        once: false,
+        never_quick: false,
+    };
+
+    fn side(name: &'static str, walls: &[f64]) -> Measured {
+        let sum = Sum { items: 1, sum: 2 };
+        let run = |wall_s: &f64| Outcome {
+            wall_s: *wall_s,
+            cpu_s: 1.0,
+            items: 8,
+            sum,
+            ..Outcome::default()
+        };
+        Measured { name, runs: walls.iter().map(run).collect(), failed: None }
+    }
+
+    fn row(sides: Vec<Measured>) -> Row {
+        Row { work: &WORK, workers: 1, sides }
+    }
+
+    #[test]
+    fn ratios_are_of_medians() {
+        let row =
+            row(vec![side("hand", &[9.0, 2.0, 1.0]), side("flow", &[1.0]), side("timely", &[4.0])]);
+        let line = row.line();
+        assert!(line.starts_with("work=sums workers=1 vs_hand=2.00 "), "{line}");
+        assert!(line.contains(" vs_best_peer=4.00 peer=timely vs_timely=4.00 "), "{line}");
+        assert!(line.ends_with(" agrees=true"), "{line}");
+    }
+
+    #[test]
+    fn another_engine_may_fail_but_not_differ() {
+        let mut failed = side("renoir", &[]);
+        failed.failed = Some("no".into());
+        let with_failure = row(vec![side("hand", &[1.0]), side("flow", &[1.0]), failed.clone()]);
+        assert!(with_failure.agrees());
+        assert!(with_failure.line().contains(" vs_renoir=failed "), "{}", with_failure.line());
+        failed.name = "flow";
+        assert!(!row(vec![side("hand", &[1.0]), failed]).agrees());
+        let mut other = side("timely", &[1.0]);
+        other.runs[0].sum.sum = 3;
+        assert!(!row(vec![side("hand", &[1.0]), side("flow", &[1.0]), other]).agrees());
     }
 }

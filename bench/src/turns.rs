@@ -9,14 +9,16 @@ use crate::works::{Side, Work};
 
 /// Measures a work with every number of workers that is asked for, and says how it goes.
 pub fn measure(work: &'static Work, options: &Options) -> Vec<Row> {
-    let numbers = options.workers.iter().filter(|n| work.workers.is_none_or(|only| only == **n));
-    numbers.map(|workers| take_turns(work, options, *workers)).collect()
+    let only = work.workers.map(|only| vec![only]);
+    let numbers = only.unwrap_or_else(|| options.workers.clone());
+    numbers.into_iter().map(|workers| take_turns(work, options, workers)).collect()
 }
 
 fn take_turns(work: &'static Work, options: &Options, workers: usize) -> Row {
-    println!("{}: {workers} worker(s), {} runs each, in turns", work.name, options.runs);
+    let runs = if work.once { 1 } else { options.runs };
+    println!("{}: {workers} worker(s), {runs} run(s) each, in turns", work.name);
     let mut sides: Vec<Measured> = work.sides.iter().map(|side| Measured::new(side.name)).collect();
-    for _ in 0..options.runs {
+    for _ in 0..runs {
         for (side, measured) in work.sides.iter().zip(&mut sides) {
             // What has failed once is not tried again.
             if measured.failed.is_some() {

@@ -59,7 +59,7 @@ impl Totals {
     /// One more amount; answers how many there have been. Of all that is kept, this alone does not depend on the order in which two
     /// readers' records come, so it is what can be compared.
     #[inline(always)]
-    fn add(&mut self, amount: u64) -> u64 {
+    pub fn add(&mut self, amount: u64) -> u64 {
         self.count += 1;
         self.sum = self.sum.wrapping_add(amount);
         self.least = if self.count == 1 { amount } else { self.least.min(amount) };

@@ -1,9 +1,12 @@
 //! What is measured, one work a file.
 
+mod compile_time;
 mod durable;
 mod exchange;
 mod fused;
 mod keyed;
+mod latency;
+mod memory;
 mod nexmark;
 mod restart;
 mod stateless;
@@ -27,6 +30,10 @@ pub struct Work {
     pub ratio: Ratio,
     /// The only number of workers that makes sense, if there is one.
     pub workers: Option<usize>,
+    /// One run is enough, and more would take long.
+    pub once: bool,
+    /// It has no quick version.
+    pub never_quick: bool,
 }
 
 /// A way to do it.
@@ -49,7 +56,7 @@ pub enum Ratio {
 
 impl Work {
     const fn new(name: &'static str, sides: &'static [Side]) -> Work {
-        Work { name, sides, ratio: Ratio::Speed, workers: None }
+        Work { name, sides, ratio: Ratio::Speed, workers: None, once: false, never_quick: false }
     }
 }
 
@@ -77,6 +84,10 @@ const ALL: &[&Work] = &[
     &restart::ONE,
     &restart::FOUR,
     &restart::SIXTEEN,
+    &latency::LATENCY,
+    &latency::LATENCY_DURABLE,
+    &memory::MEMORY,
+    &compile_time::COMPILE_TIME,
 ];
 
 /// The works that are asked for.
@@ -84,10 +95,11 @@ const ALL: &[&Work] = &[
 /// # Errors
 /// When there is no work of a name.
 pub fn chosen(options: &Options) -> Result<Vec<&'static Work>, String> {
-    match &options.works {
-        Some(names) => names.iter().map(|name| find(name)).collect(),
-        None => Ok(ALL.to_vec()),
-    }
+    let works = match &options.works {
+        Some(names) => names.iter().map(|name| find(name)).collect::<Result<_, _>>()?,
+        None => ALL.to_vec(),
+    };
+    Ok(works.into_iter().filter(|work| !(options.quick && work.never_quick)).collect())
 }
 
 fn find(name: &str) -> Result<&'static Work, String> {
