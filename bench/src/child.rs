@@ -1,12 +1,16 @@
 //! One run, in a process of its own: makes its input, times its side, and says what it took in one line.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use std::{process, thread};
 
 use crate::machine;
 use crate::options::Job;
 use crate::tally::Sum;
 use crate::works;
+
+/// What takes longer is stuck, and the other sides go on without it.
+const LONGEST: Duration = Duration::from_secs(30 * 60);
 
 /// What one run came to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,7 +54,14 @@ pub fn timed(items: u64, side: impl FnOnce() -> Sum) -> Outcome {
 /// # Errors
 /// When there is no such work or side.
 pub fn run(job: &Job) -> Result<(), String> {
-    let outcome = (works::side(job)?.run)(job);
+    let side = works::side(job)?;
+    // It sleeps all the time, and the process ends without it.
+    thread::spawn(|| {
+        thread::sleep(LONGEST);
+        eprintln!("it is still running after {} minutes", LONGEST.as_secs() / 60);
+        process::exit(1);
+    });
+    let outcome = (side.run)(job);
     println!("{outcome}");
     Ok(())
 }

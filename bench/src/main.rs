@@ -32,7 +32,7 @@
 //! | `durable_second`, `_million`, `_item` | `keyed` with a recovery log and an epoch for so much, beside itself without one |
 //! | `restart_1m`, `_4m`, `_16m` | a start that loads the state of so many keys, beside a plain read of the log's files |
 //! | `latency`, `latency_durable` | `keyed` at half its throughput: from when an item is due to the sink, and to its commit |
-//! | `memory` | a hundred million keys beside a bare hash map: ratios are of bytes, below 1 where flow takes less. Ten gigabytes, one run |
+//! | `memory` | a hundred million keys beside a bare hash map: ratios are of bytes, below 1 where flow takes less. Twelve gigabytes, one run |
 //! | `compile_time` | `compile-time.sh`; not in a quick run |
 //!
 //! # What is shown

@@ -16,7 +16,7 @@ use crate::tally::Sum;
 use crate::works::keyed::{Totals, record};
 use crate::works::{Ratio, Side, Work};
 
-/// The work. It takes up to ten gigabytes.
+/// The work. While its table grows it takes some twelve gigabytes.
 pub const MEMORY: Work = Work {
     ratio: Ratio::Resident,
     workers: Some(1),
