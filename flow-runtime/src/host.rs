@@ -55,6 +55,11 @@ pub trait Inlet<R>: 'static {
 pub trait Outlet<R>: 'static {
     /// Sends a row. `route` is the hash, or the number of a worker, as the [`Spread`] says; otherwise ignored.
     fn send(&mut self, route: u64, row: R);
+    /// Sends a row to every worker, as [`Spread::ToAll`] says. Apart from [`send`](Outlet::send), which stands in the loop of
+    /// every stage: where a row's address is taken, to copy it, a row is built in memory instead of registers.
+    fn send_to_all(&mut self, row: R) {
+        self.send(0, row);
+    }
     /// Acts on a signal: hands over what is buffered on a flush, and ends the epoch on a barrier. The others mean nothing to
     /// an outlet, for the host tells every stage of them.
     fn control(&mut self, control: &mut Control<'_>);

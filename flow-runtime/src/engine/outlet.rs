@@ -186,14 +186,18 @@ impl<R: 'static> Outlet<R> for Sending<R> {
                     self.turn = (self.turn + 1) % self.lanes.len();
                 }
             }
-            Way::Spread(Spread::ToAll) => {
-                let duplicate = self.duplicate.expect("rows that go to all workers are `Clone`");
-                for lane in 1..self.lanes.len() {
-                    self.add(lane, duplicate(&row));
-                }
-                self.add(0, row);
+            Way::Spread(Spread::ToAll) => unreachable!("what goes to all is sent by `send_to_all`"),
+        }
+    }
+
+    fn send_to_all(&mut self, row: R) {
+        if self.lanes.len() > 1 {
+            let duplicate = self.duplicate.expect("rows that go to all workers are `Clone`");
+            for lane in 1..self.lanes.len() {
+                self.add(lane, duplicate(&row));
             }
         }
+        self.add(0, row);
     }
 
     fn control(&mut self, control: &mut Control<'_>) {

@@ -7,6 +7,7 @@ use std::task::{Wake, Waker};
 use crate::consumer::{Consumer, Head};
 use crate::control::Signal;
 use crate::describe::{OutletId, StepId};
+use crate::engine::at_home::AtHome;
 use crate::engine::core::{Core, Stage};
 use crate::engine::fifo::{Marker, Then};
 use crate::engine::link::{Link, ToCoordinator};
@@ -83,7 +84,7 @@ impl<R> Open<R> {
 pub(crate) struct SourceStage<S: Source, D> {
     id: StepId,
     readers: Vec<Open<S::Reader>>,
-    down: D,
+    down: AtHome<D>,
     /// The reader to poll next.
     turn: usize,
     epoch: Epoch,
@@ -114,7 +115,7 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
         SourceStage {
             id,
             readers,
-            down,
+            down: AtHome::new(down),
             turn: 0,
             epoch: Epoch(0),
             emitted: false,
@@ -125,7 +126,7 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
     }
 
     fn signal(&mut self, core: &Core, signal: Signal) {
-        self.answered.tell(core, &self.id, signal, |control| self.down.control(control));
+        self.answered.tell(core, &self.id, signal, |control| self.down.get().control(control));
     }
 
     /// Saves how far each partition has been read, if that has changed.
@@ -145,16 +146,19 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
         let open = &mut self.readers[at];
         open.woken.is.store(false, Ordering::SeqCst);
         let cx = PollContext::new(limit, core.now(), self.epoch, &open.waker);
-        let down = &mut self.down;
+        let home = &mut self.down;
         let mut items = 0_u64;
         let is_finished = core.link.recovered.as_ref().is_some_and(|recovered| recovered.finished);
         let next = if is_finished {
             // Nothing of what is refused may come out.
             open.reader.poll(&cx, &mut |_| items += 1)?
         } else {
-            open.reader.poll(&cx, &mut |item| {
-                items += 1;
-                down.push(Head::NONE, item);
+            let reader = &mut open.reader;
+            home.lend(|down| {
+                reader.poll(&cx, &mut |item| {
+                    items += 1;
+                    down.push(Head::NONE, item);
+                })
             })?
         };
         if items > 0 && is_finished {
@@ -201,7 +205,7 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
 impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for SourceStage<S, D> {
     fn outlets(&self) -> Vec<OutletId> {
         let mut outlets = Outlets::default();
-        self.down.describe(&mut outlets);
+        self.down.seen().describe(&mut outlets);
         outlets.0
     }
 
@@ -257,7 +261,7 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for SourceStage<S, D> {
             let signal = Signal::Barrier(marker.barrier);
             let mut changes = core.changes();
             self.answered.tell_with(core, &self.id, signal, changes.as_mut(), |control| {
-                self.down.control(control);
+                self.down.get().control(control);
             });
             if let Some(changes) = &mut changes {
                 changes.read |= std::mem::take(&mut self.emitted);

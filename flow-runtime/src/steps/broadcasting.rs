@@ -151,7 +151,7 @@ struct Sequencer<C, O> {
 
 impl<C: Item, O: Outlet<C>> Inlet<C> for Sequencer<C, O> {
     fn batch(&mut self, _: usize, rows: &mut Vec<C>) {
-        rows.drain(..).for_each(|change| self.out.send(0, change));
+        rows.drain(..).for_each(|change| self.out.send_to_all(change));
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.out.control(control);
