@@ -37,7 +37,7 @@ fn against_itself(
             sum
         },
     );
-    if let Some(summary) = last.get() {
+    if let Some(summary) = last.take() {
         let saved = summary.saved;
         let each = |whole: f64| whole / saved.entries.max(1) as f64;
         measured.more = format!(
