@@ -23,7 +23,8 @@ profile *ARGS:
 # The tests of that build.
 test-profile:
     cargo test -p flow-runtime --features profile --lib profile
-    cargo test -p flow-examples --features flow-runtime/profile --test profile
+    cargo build -p flow-examples --examples --features flow-runtime/profile
+    cargo test -p flow-examples --test profile --features flow-runtime/profile
 
 # How long a change of one step takes to compile in a dataflow of a hundred.
 compile-time:

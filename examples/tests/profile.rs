@@ -1,6 +1,7 @@
 //! The flag `--profile`, on the word count.
 //!
-//! `cargo test -p flow-examples --test profile --features flow-runtime/profile` runs the same where steps are counted one by one.
+//! The same where steps are counted one by one: `cargo build --examples`, then `cargo test --test profile`, both with
+//! `-p flow-examples --features flow-runtime/profile` (`just test-profile`).
 
 mod common;
 
