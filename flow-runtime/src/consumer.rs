@@ -62,6 +62,14 @@ pub trait Consumer<S: Token>: 'static {
         self.push(Head { hash, key: &key }, item);
     }
 
+    /// Items with keys of these hashes come next, unless a step drops them on the way. A consumer that looks keys up brings
+    /// their entries into the cache, all at once: what is waited for one by one is most of what a large table costs. Only for
+    /// speed.
+    #[inline(always)]
+    fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        let _ = hashes;
+    }
+
     /// Acts on a signal, then forwards it downstream.
     fn control(&mut self, control: &mut Control<'_>);
 
@@ -126,6 +134,10 @@ impl<A: Token, B: Token, C: Consumer<B>> Consumer<A> for Edge<A, B, C> {
     fn push_key_in_item<X: KeyInItem<A>>(&mut self, hash: u64, item: A::Item, extract: &X) {
         self.to.push_key_in_item(hash, same(item), &EdgeKey::<A, X>(extract, PhantomData));
     }
+    #[inline(always)]
+    fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        self.to.expect(hashes);
+    }
     #[inline]
     fn control(&mut self, control: &mut Control<'_>) {
         self.to.control(control);
@@ -172,6 +184,11 @@ where
     fn push_key_in_item<X: KeyInItem<S>>(&mut self, hash: u64, item: S::Item, extract: &X) {
         self.first.push_key_in_item(hash, (self.duplicate)(&item), extract);
         self.second.push_key_in_item(hash, item, extract);
+    }
+    #[inline(always)]
+    fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        self.first.expect(hashes.clone());
+        self.second.expect(hashes);
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.first.control(control);

@@ -84,6 +84,42 @@ pub mod stream;
 pub mod time;
 
 pub use bounds::{Item, Key};
+/// Text of up to 24 bytes without memory of its own, for items and keys that cross an exchange: an owned `String` is allocated on one
+/// worker and freed on another, which costs more than all else that is done with a word. It is saved as a `String` is.
+///
+/// ```
+/// use flow_runtime::CompactString;
+/// use flow_runtime::io::{Collect, collect, from_iter};
+/// use flow_runtime::prelude::*;
+///
+/// #[flat_map]
+/// fn split(line: String) -> impl Iterator<Item = CompactString> {
+///     line.split_whitespace().map(CompactString::from).collect::<Vec<_>>().into_iter()
+/// }
+///
+/// #[stateful_map]
+/// fn count(count: &mut u64, _word: &CompactString, _item: CompactString) -> u64 {
+///     *count += 1;
+///     *count
+/// }
+///
+/// #[dataflow]
+/// fn word_count(lines: Vec<String>, out: Collect<(CompactString, u64)>) {
+///     let lines = source(from_iter(lines));
+///     let words = split(lines);
+///     let by_word = key_by_ref(words, |word| word);
+///     let counts = count(by_word);
+///     sink(counts, out);
+/// }
+///
+/// # fn main() -> Result<(), flow_runtime::Error> {
+/// let (out, counts) = collect();
+/// word_count(vec!["to be or not to be".into()], out).workers(2).spawn()?.wait()?;
+/// assert!(counts.sorted().contains(&("be".into(), 2)));
+/// # Ok(())
+/// # }
+/// ```
+pub use compact_str::CompactString;
 pub use engine::EpochPolicy;
 pub use env::Virtual;
 pub use error::{Error, ErrorKind};

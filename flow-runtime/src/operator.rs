@@ -118,6 +118,10 @@ where
         });
         note.clear();
     }
+    #[inline(always)]
+    fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        self.down.expect(hashes);
+    }
     #[inline]
     fn control(&mut self, control: &mut Control<'_>) {
         self.down.control(control);
@@ -203,6 +207,10 @@ where
         if self.passes(&item) {
             self.down.push_key_in_item(hash, item, extract);
         }
+    }
+    #[inline(always)]
+    fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        self.down.expect(hashes);
     }
     #[inline]
     fn control(&mut self, control: &mut Control<'_>) {
@@ -406,6 +414,13 @@ where
         note.clear();
         let kept = Self::run(&self.id, &self.config, hash, entry, item, &mut self.down);
         self.after(hash, kept);
+    }
+    #[inline(always)]
+    fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        let note = Note::beside(&self.id);
+        self.table.expect(hashes.clone());
+        note.clear();
+        self.down.expect(hashes);
     }
     fn control(&mut self, control: &mut Control<'_>) {
         match control.signal() {

@@ -1,13 +1,64 @@
 //! The same keyed state with a recovery log, beside itself without one.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use flow_runtime::prelude::*;
 use flow_runtime::{RecoveryLog, Summary};
 
-use crate::harness::{Measured, Options, compare_with};
-use crate::works::keyed::{on_flow, records};
+use crate::child::{Outcome, timed};
+use crate::input::Numbered;
+use crate::options::Job;
+use crate::tally::Sum;
+use crate::works::keyed::{keys, record, records, run};
+use crate::works::{Side, Work};
+
+/// An epoch a second.
+pub const EACH_SECOND: Work = Work::new(
+    "durable_second",
+    &[
+        Side::new("nondurable", |job| without(records(job), |log| state(job, second(), log))),
+        Side::new("flow", |job| with_log(records(job), |log| state(job, second(), log))),
+    ],
+);
+
+/// An epoch each million records.
+pub const EACH_MILLION: Work = Work::new(
+    "durable_million",
+    &[
+        Side::new("nondurable", |job| without(records(job), |log| state(job, million(), log))),
+        Side::new("flow", |job| with_log(records(job), |log| state(job, million(), log))),
+    ],
+);
+
+/// An epoch for each record.
+pub const EACH_ITEM: Work = Work::new(
+    "durable_item",
+    &[
+        Side::new("nondurable", |job| without(job.scaled(ITEMS), |log| items(job, log))),
+        Side::new("flow", |job| with_log(job.scaled(ITEMS), |log| items(job, log))),
+    ],
+);
+
+/// Records where each is an epoch.
+const ITEMS: u64 = 100_000;
+
+fn second() -> EpochPolicy {
+    EpochPolicy::every(Duration::from_secs(1))
+}
+
+fn million() -> EpochPolicy {
+    EpochPolicy::items(1_000_000)
+}
+
+fn state(job: &Job, epochs: EpochPolicy, log: Option<RecoveryLog>) -> (Sum, Summary) {
+    let source = Numbered::new(records(job), job.workers, record);
+    run(source, keys(job), job.workers, epochs, log)
+}
+
+fn items(job: &Job, log: Option<RecoveryLog>) -> (Sum, Summary) {
+    let records = (0..job.scaled(ITEMS)).map(|n| (n, record(n)));
+    run(epochs_from(records), keys(job), job.workers, EpochPolicy::default(), log)
+}
 
 /// Where logs are written: beside the program, which is a disk and not memory on most machines.
 pub fn folder() -> tempfile::TempDir {
@@ -16,55 +67,26 @@ pub fn folder() -> tempfile::TempDir {
         .expect("makes a folder")
 }
 
-fn against_itself(
-    work: &'static str,
-    options: &Options,
-    records: u64,
-    epochs: Option<EpochPolicy>,
-) -> Measured {
-    let last: Cell<Option<Summary>> = Cell::new(None);
-    let mut measured = compare_with(
-        "nondurable",
-        work,
-        options,
-        records,
-        || on_flow(records, options.workers, epochs, None).0,
-        || {
-            let folder = folder();
-            let log = RecoveryLog::at(folder.path());
-            let (sum, summary) = on_flow(records, options.workers, epochs, Some(log));
-            last.set(Some(summary));
-            sum
-        },
-    );
-    if let Some(summary) = last.take() {
-        let saved = summary.saved;
-        let each = |whole: f64| whole / saved.entries.max(1) as f64;
-        measured.more = format!(
-            " epochs={} entries={} bytes_per_entry={:.1} gather_ns_per_entry={:.1} longest_pause_ms={:.2} epochs_per_s={:.0}",
-            summary.epochs,
-            saved.entries,
-            each(saved.bytes as f64),
-            each(saved.gathering.as_nanos() as f64),
-            saved.longest_pause.as_secs_f64() * 1e3,
-            summary.epochs as f64 / summary.elapsed.as_secs_f64(),
-        );
-        println!(" {}", measured.more);
-    }
-    measured
+fn without(items: u64, run: impl FnOnce(Option<RecoveryLog>) -> (Sum, Summary)) -> Outcome {
+    timed(items, || run(None).0)
 }
 
-pub fn each_second(options: &Options) -> Measured {
-    let epochs = EpochPolicy::every(Duration::from_secs(1));
-    against_itself("durable_second", options, records(options), Some(epochs))
-}
-
-pub fn each_million(options: &Options) -> Measured {
-    let epochs = EpochPolicy::items(1_000_000);
-    against_itself("durable_million", options, records(options), Some(epochs))
-}
-
-pub fn each_item(options: &Options) -> Measured {
-    let records = if options.quick { 10_000 } else { 100_000 };
-    against_itself("durable_item", options, records, None)
+fn with_log(items: u64, run: impl FnOnce(Option<RecoveryLog>) -> (Sum, Summary)) -> Outcome {
+    let folder = folder();
+    let mut told = None;
+    let outcome = timed(items, || {
+        let (sum, summary) = run(Some(RecoveryLog::at(folder.path())));
+        told = Some(summary);
+        sum
+    });
+    let Some(summary) = told else { return outcome };
+    let saved = summary.saved;
+    let each = |whole: f64| whole / saved.entries.max(1) as f64;
+    outcome
+        .with("epochs", summary.epochs as f64)
+        .with("entries", saved.entries as f64)
+        .with("bytes_per_entry", each(saved.bytes as f64))
+        .with("gather_ns_per_entry", each(saved.gathering.as_nanos() as f64))
+        .with("longest_pause_ms", saved.longest_pause.as_secs_f64() * 1e3)
+        .with("epochs_per_s", summary.epochs as f64 / summary.elapsed.as_secs_f64())
 }

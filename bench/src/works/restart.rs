@@ -1,16 +1,20 @@
 //! How long a start takes that loads the state of many keys, beside a plain read of the log's files.
 
-use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use std::{fs, thread};
 
+use flow_runtime::Running;
 use flow_runtime::io::{Source, from_iter};
 use flow_runtime::prelude::*;
+use tempfile::TempDir;
 
-use crate::harness::{Measured, Options, compare_with};
+use crate::child::{Outcome, timed};
+use crate::options::Job;
 use crate::tally::Sum;
 use crate::works::durable::folder;
 use crate::works::keyed::{Totals, record};
+use crate::works::{Side, Work};
 
 #[stateful_map]
 fn seen(state: &mut Totals, _key: &u64, _item: u64) -> u64 {
@@ -40,59 +44,76 @@ fn read(folder: &Path) -> u64 {
     bytes
 }
 
-fn measure(work: &'static str, options: &Options, keys: u64) -> Measured {
-    let keys = if options.quick { keys / 10 } else { keys };
+/// A million keys.
+pub const ONE: Work = Work::new(
+    "restart_1m",
+    &[
+        Side::new("raw_read", |job| raw(job, 1_000_000)),
+        Side::new("flow", |job| start(job, 1_000_000)),
+    ],
+);
+/// Four million.
+pub const FOUR: Work = Work::new(
+    "restart_4m",
+    &[
+        Side::new("raw_read", |job| raw(job, 4_000_000)),
+        Side::new("flow", |job| start(job, 4_000_000)),
+    ],
+);
+/// Sixteen million.
+pub const SIXTEEN: Work = Work::new(
+    "restart_16m",
+    &[
+        Side::new("raw_read", |job| raw(job, 16_000_000)),
+        Side::new("flow", |job| start(job, 16_000_000)),
+    ],
+);
+
+/// Starts on the log in a folder; the first time it is made.
+fn begin(folder: &Path, keys: u64, workers: usize) -> Running {
+    let flow = distinct(from_iter(0..keys)).workers(workers).recovery(folder);
+    // No epoch ends but the last.
+    let flow = flow.epochs(EpochPolicy::every(Duration::from_secs(3600)));
+    flow.spawn().expect("the dataflow starts")
+}
+
+/// A log of so many keys.
+fn log(keys: u64, workers: usize) -> TempDir {
     let folder = folder();
-    let start = || {
-        let flow = distinct(from_iter(0..keys)).workers(options.workers).recovery(folder.path());
-        flow.epochs(EpochPolicy::every(Duration::from_secs(3600)))
-            .spawn()
-            .expect("the dataflow starts")
-    };
-    start().wait().expect("the dataflow runs");
-    let bytes = read(folder.path());
-    let sum = Sum { items: keys, sum: 0 };
-    let mut measured = compare_with(
-        "raw_read",
-        work,
-        options,
-        keys,
-        || {
-            read(folder.path());
-            sum
-        },
-        || {
-            let running = start();
-            let keys = loop {
-                if let Some(report) = running.recovered() {
-                    break report.steps.iter().map(|step| step.keys).sum();
-                }
-                std::thread::sleep(Duration::from_millis(1));
-            };
-            running.stop_blocking().expect("the dataflow stops");
-            Sum { items: keys, sum: 0 }
-        },
-    );
-    let began = Instant::now();
-    start().wait().expect("the dataflow runs");
-    let took = began.elapsed().as_secs_f64();
-    measured.more = format!(
-        " log_mb={:.0} seconds={took:.3} seconds_per_gb={:.2}",
-        bytes as f64 / 1e6,
-        took / (bytes as f64 / 1e9)
-    );
-    println!(" {}", measured.more);
-    measured
+    begin(folder.path(), keys, workers).wait().expect("the dataflow runs");
+    // It is read once before either side reads it, so that it lies in the system's memory for both.
+    read(folder.path());
+    folder
 }
 
-pub fn one(options: &Options) -> Measured {
-    measure("restart_1m", options, 1_000_000)
+fn raw(job: &Job, keys: u64) -> Outcome {
+    let keys = job.scaled(keys);
+    let folder = log(keys, job.workers);
+    timed(keys, || {
+        read(folder.path());
+        Sum { items: keys, sum: 0 }
+    })
 }
 
-pub fn four(options: &Options) -> Measured {
-    measure("restart_4m", options, 4_000_000)
-}
-
-pub fn sixteen(options: &Options) -> Measured {
-    measure("restart_16m", options, 16_000_000)
+/// Timed is the whole of a start: to where all state is loaded, and the stop.
+fn start(job: &Job, keys: u64) -> Outcome {
+    let keys = job.scaled(keys);
+    let folder = log(keys, job.workers);
+    let gigabytes = read(folder.path()) as f64 / 1e9;
+    let outcome = timed(keys, || {
+        let running = begin(folder.path(), keys, job.workers);
+        let keys = loop {
+            if let Some(report) = running.recovered() {
+                break report.steps.iter().map(|step| step.keys).sum();
+            }
+            thread::sleep(Duration::from_millis(1));
+        };
+        running.stop_blocking().expect("the dataflow stops");
+        Sum { items: keys, sum: 0 }
+    });
+    let wall = outcome.wall_s;
+    outcome
+        .with("log_mb", gigabytes * 1e3)
+        .with("seconds", wall)
+        .with("seconds_per_gb", wall / gigabytes)
 }

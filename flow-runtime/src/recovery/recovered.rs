@@ -132,6 +132,14 @@ impl<'a> Restoring<'a> {
         self.recovered.names.groups
     }
 
+    /// The first and the last key group of this worker; none where there are more workers than groups.
+    pub(crate) fn own_groups(&self) -> Option<(u32, u32)> {
+        let mut own = (0..self.groups())
+            .filter(|group| worker_of(*group, self.groups(), self.workers) == self.worker);
+        let first = own.next()?;
+        Some((first, own.next_back().unwrap_or(first)))
+    }
+
     /// Where to begin with a partition, and its saved position as it lies in the log.
     pub(crate) fn position<P: DeserializeOwned>(
         &self,

@@ -5,6 +5,8 @@
 
 use std::any::Any;
 
+use compact_str::CompactString;
+use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -27,7 +29,9 @@ pub(crate) fn form_of<K: 'static>() -> u8 {
     macro_rules! is_number {
         ($($number:ty)*) => { false $(|| key == std::any::TypeId::of::<$number>())* };
     }
-    if key == std::any::TypeId::of::<String>() {
+    let is_text =
+        key == std::any::TypeId::of::<String>() || key == std::any::TypeId::of::<CompactString>();
+    if is_text {
         TEXT
     } else if numbers!(is_number) {
         NUMBER
@@ -57,10 +61,32 @@ pub(crate) fn save_key<K: Serialize + 'static>(key: &K, to: &mut Vec<u8>) -> Res
         to.extend_from_slice(text.as_bytes());
         return Ok(());
     }
-    let bytes = postcard::to_allocvec(key)
-        .map_err(|_| LoadError::new("the key refuses to be serialised"))?;
-    to.extend_from_slice(&bytes);
-    Ok(())
+    if let Some(text) = any.downcast_ref::<CompactString>() {
+        to.extend_from_slice(text.as_bytes());
+        return Ok(());
+    }
+    postcard::serialize_with_flavor(key, Appended(to))
+        .map_err(|_| LoadError::new("the key refuses to be serialised"))
+}
+
+/// Lets postcard write where the key belongs.
+struct Appended<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Appended<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+    #[inline(always)]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
 }
 
 /// Checks that a key which was saved as `bytes` can be loaded, and is then the same. Not so where its serde attributes ask for a format that
@@ -100,6 +126,10 @@ pub(crate) fn load_key<K: DeserializeOwned + 'static>(bytes: &[u8]) -> Result<K,
         let text = std::str::from_utf8(bytes).map_err(|_| LoadError::new("a key is not UTF-8"))?;
         *key = Some(text.to_owned());
     }
+    if let Some(key) = any.downcast_mut::<Option<CompactString>>() {
+        let text = std::str::from_utf8(bytes).map_err(|_| LoadError::new("a key is not UTF-8"))?;
+        *key = Some(text.into());
+    }
     match key {
         Some(key) => Ok(key),
         None => match postcard::take_from_bytes(bytes) {
@@ -130,6 +160,19 @@ mod tests {
     }
 
     #[test]
+    fn short_text_takes_the_place_of_a_string_in_a_log() {
+        use crate::state::Shape;
+        assert_eq!(Shape::of_serde::<CompactString>(), Shape::of_serde::<String>());
+        assert_eq!(CompactString::SCHEMA, String::SCHEMA);
+        let (mut compact, mut owned) = (Vec::new(), Vec::new());
+        CompactString::from("a longer text than would fit inline").save(&mut compact);
+        "a longer text than would fit inline".to_owned().save(&mut owned);
+        assert_eq!(compact, owned);
+        let loaded = CompactString::load_all(&owned);
+        assert_eq!(loaded.as_deref(), Ok("a longer text than would fit inline"));
+    }
+
+    #[test]
     fn a_key_that_does_not_come_back_is_refused() {
         #[derive(PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         #[serde(untagged)]
@@ -156,6 +199,7 @@ mod tests {
         round(258_u64, NUMBER, &[2, 1, 0, 0, 0, 0, 0, 0]);
         round(-2_i16, NUMBER, &[0xfe, 0xff]);
         round("añ".to_owned(), TEXT, "añ".as_bytes());
+        round(CompactString::from("añ"), TEXT, "añ".as_bytes());
         round((300_u32, "x".to_owned()), POSTCARD, &[0xac, 2, 1, b'x']);
         round('x', POSTCARD, &[1, b'x']);
         round((), POSTCARD, &[]);

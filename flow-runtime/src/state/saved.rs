@@ -10,6 +10,7 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
+use compact_str::CompactString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -111,6 +112,13 @@ fn load_length(from: &mut &[u8]) -> Result<usize, LoadError> {
     Err(LoadError::new("a length is too long"))
 }
 
+fn load_text<'a>(from: &mut &'a [u8]) -> Result<&'a str, LoadError> {
+    let length = load_length(from)?;
+    let (text, rest) = from.split_at_checked(length).ok_or(LoadError::new("it ends too early"))?;
+    *from = rest;
+    str::from_utf8(text).map_err(|_| LoadError::new("a string is not UTF-8"))
+}
+
 macro_rules! numbers {
     ($($number:ident)*) => {$(
         impl Saved for $number {
@@ -174,14 +182,23 @@ impl Saved for String {
         to.extend_from_slice(self.as_bytes());
     }
     fn load(from: &mut &[u8]) -> Result<Self, LoadError> {
-        let length = load_length(from)?;
-        let (text, rest) =
-            from.split_at_checked(length).ok_or(LoadError::new("it ends too early"))?;
-        *from = rest;
-        String::from_utf8(text.to_vec()).map_err(|_| LoadError::new("a string is not UTF-8"))
+        Ok(load_text(from)?.to_owned())
     }
 }
 impl State for String {}
+
+/// Saved as a `String` is: the one can take the other's place.
+impl Saved for CompactString {
+    const SCHEMA: &'static Schema = String::SCHEMA;
+    fn save(&self, to: &mut Vec<u8>) {
+        save_length(self.len(), to);
+        to.extend_from_slice(self.as_bytes());
+    }
+    fn load(from: &mut &[u8]) -> Result<Self, LoadError> {
+        Ok(load_text(from)?.into())
+    }
+}
+impl State for CompactString {}
 
 impl<T: Saved> Saved for Option<T> {
     const SCHEMA: &'static Schema = &Schema::Option(T::SCHEMA);

@@ -261,6 +261,11 @@ where
             Either::Right(item) => self.second.push(head, item),
         }
     }
+    #[inline(always)]
+    fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        self.first.expect(hashes.clone());
+        self.second.expect(hashes);
+    }
     fn control(&mut self, control: &mut Control<'_>) {
         self.first.control(control);
         self.second.control(control);

@@ -237,10 +237,11 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> GatherByKey<K, T, D> {
         self.open.restore_from(&self.id, from, Open::load)?;
         let mut due = Vec::with_capacity(self.open.len());
         let chunks = &mut self.chunks;
-        self.open.each_mut(|hash, key, open| {
+        let hasher = from.hasher();
+        self.open.each_mut(|key, open| {
             *chunks += 1;
             open.number = *chunks;
-            due.push((open.due, hash, key.clone(), open.number));
+            due.push((open.due, hasher.hash(key), key.clone(), open.number));
         });
         due.sort_by_key(|due| due.0);
         self.due = due.into();
@@ -312,6 +313,12 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>>
         if self.due.len() >= FEW_DUE.max(2 * self.open.len()) {
             self.forget_due();
         }
+    }
+    #[inline(always)]
+    fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        let note = Note::beside(&self.id);
+        self.open.expect(hashes);
+        note.clear();
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.now = control.now();

@@ -161,6 +161,13 @@ impl<K: Key, T: 'static, D: Consumer<Keyed<K, T>>> Consumer<Keyed<K, T>> for Ded
             self.down.push_key_in_item(hash, item, extract);
         }
     }
+    #[inline(always)]
+    fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        let note = Note::beside(&self.id);
+        self.seen.expect(hashes.clone());
+        note.clear();
+        self.down.expect(hashes);
+    }
     fn control(&mut self, control: &mut Control<'_>) {
         self.now = control.now();
         match control.signal() {

@@ -16,6 +16,7 @@ use crate::graph::{Kind, Operator};
 use crate::host::{Host, Inlet, Outlet, Spread, WorkerInfo};
 use crate::plan::Plan1;
 use crate::state::KeyHasher;
+use crate::steps::pass;
 use crate::stream::{Keyed, Token};
 
 /// `key_by(stream, |item| key)`: partitions a stream by a key that the closure computes.
@@ -158,9 +159,14 @@ struct KeyedInlet<K, T, D> {
 impl<K: Key, T: Item, D: Consumer<Keyed<K, T>>> Inlet<Row<K, T>> for KeyedInlet<K, T, D> {
     fn batch(&mut self, _: usize, rows: &mut Vec<Row<K, T>>) {
         debug_assert!(rows.iter().all(|row| self.worker.owns(row.0)), "keys of another worker");
-        for (hash, key, item) in rows.drain(..) {
-            self.down.push(Head { hash, key: &key }, item);
-        }
+        pass(
+            rows,
+            &mut self.down,
+            |row| row.0,
+            |down, (hash, key, item)| {
+                down.push(Head { hash, key: &key }, item);
+            },
+        );
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.down.control(control);
@@ -342,9 +348,15 @@ where
 {
     fn batch(&mut self, _: usize, rows: &mut Vec<RefRow<T>>) {
         debug_assert!(rows.iter().all(|row| self.worker.owns(row.0)), "keys of another worker");
-        for (hash, item) in rows.drain(..) {
-            self.down.push_key_in_item(hash, item, &self.extract);
-        }
+        let extract = &self.extract;
+        pass(
+            rows,
+            &mut self.down,
+            |row| row.0,
+            |down, (hash, item)| {
+                down.push_key_in_item(hash, item, extract);
+            },
+        );
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.down.control(control);

@@ -11,7 +11,7 @@ use crate::graph::{Kind, Operator};
 use crate::host::{Host, Inlet, Outlet};
 use crate::plan::{Plan2, Plan3, Plan4, Plan5, Plan6, Plan7, Plan8};
 use crate::steps::by_function::IsKeyed;
-use crate::steps::{Either, Queued};
+use crate::steps::{Either, Queued, pass};
 use crate::stream::{Keyed, Token};
 
 /// `merge(a, b, ..)`: two to eight streams of one type into one. Keyed streams stay keyed.
@@ -133,9 +133,9 @@ struct MergeInlet<S, D> {
 
 impl<S: Queued, D: Consumer<S>> Inlet<S::Row> for MergeInlet<S, D> {
     fn batch(&mut self, _: usize, rows: &mut Vec<S::Row>) {
-        for row in rows.drain(..) {
-            S::unpack(row, |head, item| self.down.push(head, item));
-        }
+        pass(rows, &mut self.down, S::hash, |down, row| {
+            S::unpack(row, |head, item| down.push(head, item));
+        });
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.down.control(control);
@@ -167,9 +167,9 @@ struct SealInlet<S, D> {
 
 impl<S: Queued, D: Consumer<S>> Inlet<S::Row> for SealInlet<S, D> {
     fn batch(&mut self, _: usize, rows: &mut Vec<S::Row>) {
-        for row in rows.drain(..) {
-            S::unpack(row, |head, item| self.down.push(head, item));
-        }
+        pass(rows, &mut self.down, S::hash, |down, row| {
+            S::unpack(row, |head, item| down.push(head, item));
+        });
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.down.control(control);

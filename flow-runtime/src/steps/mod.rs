@@ -43,7 +43,7 @@ pub use rebalancing::rebalance;
 pub use reshape::{entries, into_keyed, values};
 
 use crate::bounds::Key;
-use crate::consumer::Head;
+use crate::consumer::{Consumer, Head};
 use crate::stream::{Keyed, NoKey, Stream, Token};
 
 /// A stream whose items can wait in a queue: the key is stored beside the item.
@@ -87,5 +87,23 @@ impl<K: Key, T: 'static> Queued for Keyed<K, T> {
     #[inline(always)]
     fn unpack((hash, key, item): Self::Row, push: impl FnOnce(Head<'_, K>, T)) {
         push(Head { hash, key: &key }, item);
+    }
+}
+
+/// So many items ahead their keys are told.
+const AHEAD: usize = 32;
+
+/// Passes a batch on, a group of rows at a time, of each of which `down` is told first.
+#[inline(always)]
+pub(crate) fn pass<R, S: Token, D: Consumer<S>>(
+    rows: &mut Vec<R>,
+    down: &mut D,
+    hash: impl Fn(&R) -> u64,
+    push: impl Fn(&mut D, R),
+) {
+    let mut rows = rows.drain(..);
+    while !rows.as_slice().is_empty() {
+        down.expect(rows.as_slice().iter().take(AHEAD).map(&hash));
+        rows.by_ref().take(AHEAD).for_each(|row| push(down, row));
     }
 }

@@ -98,6 +98,10 @@ impl<U: Token, F: Fn(&U::Item, Seen) + 'static, D: Consumer<U>> Consumer<U> for 
         note.clear();
         self.down.push(head, item);
     }
+    #[inline(always)]
+    fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        self.down.expect(hashes);
+    }
     fn control(&mut self, control: &mut Control<'_>) {
         if let Signal::Open { epoch, .. } = control.signal() {
             self.seen.epoch = epoch;

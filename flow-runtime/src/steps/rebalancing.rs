@@ -11,7 +11,7 @@ use crate::graph::{Kind, Operator};
 use crate::host::{Host, Inlet, Outlet, Spread};
 use crate::plan::Plan1;
 use crate::state::KeyHasher;
-use crate::steps::Queued;
+use crate::steps::{Queued, pass};
 use crate::stream::{Keyed, Stream, Token};
 
 /// `rebalance(stream)`: spreads a stream evenly over all workers, batch by batch. The order between items is given up.
@@ -100,9 +100,9 @@ pub(crate) struct Arrived<S, D> {
 
 impl<S: Queued, D: Consumer<S>> Inlet<S::Row> for Arrived<S, D> {
     fn batch(&mut self, _: usize, rows: &mut Vec<S::Row>) {
-        for row in rows.drain(..) {
-            S::unpack(row, |head, item| self.down.push(head, item));
-        }
+        pass(rows, &mut self.down, S::hash, |down, row| {
+            S::unpack(row, |head, item| down.push(head, item));
+        });
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.down.control(control);

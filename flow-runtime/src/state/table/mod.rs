@@ -1,9 +1,9 @@
 //! The table of a stateful step: one entry per key, found by the hash that the item brought along.
 
-use std::fmt;
+mod slots;
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
+use std::fmt;
+use std::num::NonZeroU32;
 
 use crate::bounds::Key;
 use crate::consumer::KeyInItem;
@@ -13,7 +13,8 @@ use crate::failure::Note;
 use crate::recovery::changes::Changes;
 use crate::recovery::recovered::{Keyed, Restoring};
 use crate::state::key_code::{check_key, form_of, load_key, save_key};
-use crate::state::{LoadError, group_of};
+use crate::state::table::slots::{Slot, Slots, UNCHANGED};
+use crate::state::{GROUPS, LoadError, group_of};
 use crate::stream::Token;
 
 /// A key to look up: lent, or still in its item.
@@ -54,16 +55,6 @@ impl<S: Token, X: KeyInItem<S>> Lookup<S::Key> for InItem<'_, S, X> {
     }
 }
 
-/// One key's entry. The hash stands beside the key, so growing the table computes none and a look-up compares
-/// keys only where the hashes agree.
-struct Slot<K, V> {
-    hash: u64,
-    /// The epoch count at which the entry was last handed out, and so may have changed.
-    stamp: u32,
-    key: K,
-    value: V,
-}
-
 /// An entry, lent to the step.
 #[derive(Debug)]
 pub struct EntryMut<'a, K, V> {
@@ -75,20 +66,26 @@ pub struct EntryMut<'a, K, V> {
 
 /// What a step keeps per key.
 pub struct Table<K, V> {
-    slots: HashTable<Slot<K, V>>,
+    slots: Slots<K, V>,
     /// Counts barriers; an entry with this stamp has changed since the last one.
-    stamp: u32,
+    stamp: NonZeroU32,
     /// Hashes of keys whose state was taken away since the last barrier.
     forgotten: Vec<u64>,
     /// Hashes of the entries that have changed since the last barrier, as long as they are fewer than `few`: looking these up
     /// is then cheaper than going through the whole table.
     changed: Vec<u64>,
     few: usize,
-    /// Keys that were dropped since the last barrier, encoded, with their hashes. Only where they are to be saved.
-    dropped: Vec<(u64, Vec<u8>)>,
+    /// Keys that were dropped since the last barrier, encoded, with what tells their key groups. Only where they are to be saved.
+    dropped: Vec<(u32, Vec<u8>)>,
     /// Whether changes are saved at barriers.
     saves: bool,
 }
+
+/// The stamp of the first epoch.
+const FIRST: NonZeroU32 = UNCHANGED.saturating_add(1);
+
+/// A table of so many bytes is found in the cache anyway.
+const IN_CACHE: usize = 512 << 10;
 
 /// Up to so many changed entries are looked up ..
 const FEW: usize = 64;
@@ -114,8 +111,8 @@ impl<K, V> Table<K, V> {
     /// An empty table. It allocates nothing until the first key.
     pub fn new() -> Self {
         Table {
-            slots: HashTable::new(),
-            stamp: 1,
+            slots: Slots::new(),
+            stamp: FIRST,
             forgotten: Vec::new(),
             changed: Vec::new(),
             few: 0,
@@ -131,12 +128,12 @@ impl<K, V> Table<K, V> {
 
     /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.len() == 0
     }
 
     /// The memory of the entries. What keys and states point to is not counted.
     pub(crate) fn bytes(&self) -> usize {
-        self.slots.allocation_size()
+        self.slots.bytes()
     }
 
     /// Finds the entry of a key, or makes one, and marks it as changed.
@@ -147,14 +144,8 @@ impl<K, V> Table<K, V> {
         key: &impl Lookup<K>,
         fresh: impl FnOnce() -> V,
     ) -> EntryMut<'_, K, V> {
-        let found =
-            self.slots.entry(hash, |slot| slot.hash == hash && key.is(&slot.key), |slot| slot.hash);
-        let slot = match found {
-            Entry::Occupied(slot) => slot.into_mut(),
-            Entry::Vacant(place) => {
-                place.insert(Slot { hash, stamp: 0, key: key.to_key(), value: fresh() }).into_mut()
-            }
-        };
+        let fresh = || (key.to_key(), fresh());
+        let slot = self.slots.find_or_insert(hash, |stored| key.is(stored), fresh);
         if slot.stamp != self.stamp {
             slot.stamp = self.stamp;
             if self.changed.len() < self.few {
@@ -164,10 +155,18 @@ impl<K, V> Table<K, V> {
         EntryMut { key: &slot.key, state: &mut slot.value }
     }
 
+    /// Items with these hashes come next: brings their entries into the cache, where the table is too large to lie there.
+    #[inline(always)]
+    pub fn expect(&self, hashes: impl Iterator<Item = u64>) {
+        if self.slots.bytes() > IN_CACHE {
+            self.slots.touch(hashes);
+        }
+    }
+
     /// The state of a key, if there is any, to be looked at.
     #[inline(always)]
     pub(crate) fn find(&self, hash: u64, key: &impl Lookup<K>) -> Option<&V> {
-        let slot = self.slots.find(hash, |slot| slot.hash == hash && key.is(&slot.key))?;
+        let slot = self.slots.find(hash, |stored| key.is(stored))?;
         Some(&slot.value)
     }
 
@@ -176,7 +175,7 @@ impl<K, V> Table<K, V> {
     where
         K: Eq,
     {
-        let slot = self.slots.find_mut(hash, |slot| slot.hash == hash && slot.key == *key)?;
+        let slot = self.slots.find_mut(hash, |stored| stored == key)?;
         if slot.stamp != self.stamp {
             slot.stamp = self.stamp;
             if self.changed.len() < self.few {
@@ -209,22 +208,17 @@ impl<K, V> Table<K, V> {
     pub fn end_epoch(&mut self, is_gone: impl Fn(&V) -> bool) {
         for hash in self.forgotten.drain(..) {
             // A key that was forgotten, came back and is still here is not gone.
-            while let Ok(slot) =
-                self.slots.find_entry(hash, |slot| slot.hash == hash && is_gone(&slot.value))
-            {
-                slot.remove();
-            }
+            self.slots.remove(hash, |_, value| is_gone(value));
         }
         self.changed.clear();
         if self.saves {
             self.few = FEW.max(self.slots.len() / FEW_OF);
         }
-        self.stamp = self.stamp.wrapping_add(1);
-        if self.stamp == 0 {
+        self.stamp = self.stamp.checked_add(1).unwrap_or_else(|| {
             // Four billion epochs later: no entry may look changed by accident.
-            self.slots.iter_mut().for_each(|slot| slot.stamp = 0);
-            self.stamp = 1;
-        }
+            self.slots.iter_mut().for_each(|slot| slot.stamp = UNCHANGED);
+            FIRST
+        });
     }
 }
 
@@ -243,12 +237,12 @@ impl<K: Key, V> Table<K, V> {
     pub(crate) fn retain(&mut self, keep: impl Fn(&K, &V) -> bool) -> Result<(), LoadError> {
         let mut result = Ok(());
         let (saves, dropped) = (self.saves, &mut self.dropped);
-        self.slots.retain(|slot| {
+        self.slots.retain(|part, slot| {
             let keeps = keep(&slot.key, &slot.value);
             if !keeps && saves {
                 let mut key = Vec::new();
                 result = std::mem::replace(&mut result, Ok(())).and(save_key(&slot.key, &mut key));
-                dropped.push((slot.hash, key));
+                dropped.push((slot.group(part, GROUPS), key));
             }
             keeps
         });
@@ -266,15 +260,15 @@ impl<K: Key, V> Table<K, V> {
         let groups = changes.groups();
         let Some(mut to) = changes.keyed(id, form_of::<K>()) else { return };
         let note = Note::beside(id);
-        for (hash, key) in self.dropped.drain(..) {
-            to.gone(group_of(hash, groups), |bytes| {
+        for (group, key) in self.dropped.drain(..) {
+            to.gone(group >> (GROUPS / groups).trailing_zeros(), |bytes| {
                 bytes.extend_from_slice(&key);
                 Ok(())
             });
         }
         let mut unchecked = CHECKED;
-        let mut put = |slot: &Slot<K, V>| {
-            let (group, key) = (group_of(slot.hash, groups), &slot.key);
+        let mut put = |part: usize, slot: &Slot<K, V>| {
+            let (group, key) = (slot.group(part, groups), &slot.key);
             let save_key = |bytes: &mut Vec<u8>| {
                 let start = bytes.len();
                 save_key(key, bytes)?;
@@ -293,16 +287,18 @@ impl<K: Key, V> Table<K, V> {
         };
         if self.changed.len() < self.few {
             for hash in self.changed.drain(..) {
-                for slot in self.slots.iter_hash_mut(hash) {
-                    if slot.hash == hash && slot.stamp == self.stamp {
-                        put(slot);
+                self.slots.with_hash(hash, |part, slot| {
+                    if slot.stamp == self.stamp {
+                        put(part, slot);
                         // Another key of the same hash leads here once more.
-                        slot.stamp = 0;
+                        slot.stamp = UNCHANGED;
                     }
-                }
+                });
             }
         } else {
-            self.slots.iter().filter(|slot| slot.stamp == self.stamp).for_each(put);
+            for (part, slots) in self.slots.parts() {
+                slots.filter(|slot| slot.stamp == self.stamp).for_each(|slot| put(part, slot));
+            }
         }
         note.clear();
     }
@@ -319,7 +315,9 @@ impl<K: Key, V> Table<K, V> {
     ) -> Result<(), Error> {
         self.saves();
         let (hasher, groups) = (from.hasher(), from.groups());
-        self.slots.reserve(from.keys_at_least(id), |slot| slot.hash);
+        if let Some(own) = from.own_groups() {
+            self.slots.reserve(from.keys_at_least(id), own, groups);
+        }
         from.keyed(id, |group, entry| {
             let (Keyed::Value { key, .. } | Keyed::Gone { key }) = entry;
             let key: K = load_key(key)?;
@@ -338,26 +336,22 @@ impl<K: Key, V> Table<K, V> {
         Ok(())
     }
 
-    /// Goes through all entries, with their hashes, without marking them as changed.
-    pub(crate) fn each_mut(&mut self, mut each: impl FnMut(u64, &K, &mut V)) {
-        self.slots.iter_mut().for_each(|slot| each(slot.hash, &slot.key, &mut slot.value));
+    /// Goes through all entries without marking them as changed.
+    pub(crate) fn each_mut(&mut self, mut each: impl FnMut(&K, &mut V)) {
+        self.slots.iter_mut().for_each(|slot| each(&slot.key, &mut slot.value));
     }
 
     /// Takes over an entry that was saved: a later one of the same key replaces it.
     fn restore(&mut self, hash: u64, key: K, value: V) {
-        match self.slots.entry(hash, |slot| slot.hash == hash && slot.key == key, |slot| slot.hash)
-        {
-            Entry::Occupied(slot) => slot.into_mut().value = value,
-            Entry::Vacant(place) => drop(place.insert(Slot { hash, stamp: 0, key, value })),
+        match self.slots.find_mut(hash, |stored| *stored == key) {
+            Some(slot) => slot.value = value,
+            None => drop(self.slots.find_or_insert(hash, |_| false, || (key, value))),
         }
     }
 
     /// Takes over that a key was gone.
     fn restore_gone(&mut self, hash: u64, key: &K) {
-        let found = self.slots.find_entry(hash, |slot| slot.hash == hash && slot.key == *key);
-        if let Ok(slot) = found {
-            slot.remove();
-        }
+        self.slots.remove(hash, |stored, _| stored == key);
     }
 }
 
@@ -506,9 +500,9 @@ mod tests {
     #[test]
     fn stamps_survive_their_wrap_around() {
         let mut table = Table::new();
-        table.stamp = u32::MAX;
+        table.stamp = NonZeroU32::MAX;
         add(&mut table, "a", 1);
         table.end_epoch(|_| false);
-        assert_eq!((table.stamp, table.changed().count()), (1, 0));
+        assert_eq!((table.stamp, table.changed().count()), (FIRST, 0));
     }
 }
