@@ -16,6 +16,16 @@ words *ARGS:
 bench *ARGS:
     cargo run --release --manifest-path bench/Cargo.toml -- {{ARGS}}
 
+# The word count in a build that counts and times every step.
+profile *ARGS:
+    cargo run --release --example word_count --features flow-runtime/profile -- --profile {{ARGS}}
+
+# The tests of that build.
+test-profile:
+    cargo test -p flow-runtime --features profile --lib profile
+    cargo build -p flow-examples --examples --features flow-runtime/profile
+    cargo test -p flow-examples --test profile --features flow-runtime/profile
+
 # How long a change of one step takes to compile in a dataflow of a hundred.
 compile-time:
     bash bench/compile-time.sh

@@ -1,5 +1,6 @@
 //! Signals: what the engine tells a stage besides its items.
 
+use crate::describe::StepId;
 use crate::error::Error;
 use crate::recovery::changes::Changes;
 use crate::recovery::recovered::Restoring;
@@ -55,6 +56,15 @@ pub struct Answer {
     pub items_out: u64,
     /// The first failure. The run ends with it.
     pub failure: Option<Error>,
+    /// What steps keep, where that is asked for.
+    pub(crate) kept: Option<Vec<(StepId, Kept)>>,
+}
+
+/// What a step keeps in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) keys: u64,
+    pub(crate) bytes: u64,
 }
 
 impl<'a> Control<'a> {
@@ -103,6 +113,13 @@ impl<'a> Control<'a> {
     /// Asks for a [`Signal::Tick`] before items that come after a pause. Asked on [`Signal::Open`].
     pub fn use_time(&mut self) {
         self.answer.uses_time = true;
+    }
+
+    /// Says what a step keeps, to whoever asks at a barrier of a run that is profiled.
+    pub(crate) fn keeps(&mut self, step: &StepId, keys: usize, bytes: usize) {
+        if let Some(kept) = &mut self.answer.kept {
+            kept.push((step.clone(), Kept { keys: keys as u64, bytes: bytes as u64 }));
+        }
     }
 
     /// Counts items that a sink has encoded.

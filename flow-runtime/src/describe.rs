@@ -4,49 +4,68 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::io::Delivery;
+use crate::profile::steps::Counted;
 use crate::recovery::manifest::StepSpec;
 use crate::state::Schema;
 
 /// The stable id of a step: the `let` name, behind the names of the enclosing sub-flow calls (`clean/words`).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StepId(Arc<str>);
+pub struct StepId {
+    text: Arc<str>,
+    counted: Counted,
+}
 
 impl StepId {
     /// The id of the whole dataflow: empty.
     pub fn root() -> Self {
-        StepId(Arc::from(""))
+        StepId::of("")
     }
 
     /// The step that is called this in full.
     pub(crate) fn of(id: &str) -> Self {
-        StepId(Arc::from(id))
+        StepId::made(Arc::from(id))
     }
 
     /// The id of the step `name` inside this one.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() {
-            StepId(Arc::from(name))
+        if self.text.is_empty() {
+            StepId::of(name)
         } else {
-            StepId(format!("{}/{name}", self.0).into())
+            StepId::made(format!("{}/{name}", self.text).into())
         }
     }
 
     /// As text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    fn made(text: Arc<str>) -> Self {
+        StepId { counted: Counted::new(&text), text }
+    }
+
+    /// The same step, counted apart: its other half.
+    pub(crate) fn apart(&self) -> Self {
+        StepId { text: Arc::clone(&self.text), counted: self.counted.apart() }
+    }
+
+    /// The step's counters, in a run that is profiled.
+    #[inline(always)]
+    pub(crate) fn counted(&self) -> &Counted {
+        &self.counted
     }
 }
 
 impl fmt::Display for StepId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.text.fmt(f)
     }
 }
 
 impl fmt::Debug for StepId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.text.fmt(f)
     }
 }
 

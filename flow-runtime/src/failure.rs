@@ -4,7 +4,7 @@
 //! what the panic says for the threads of the engine, and leaves all others to the hook that was there before.
 //!
 //! Asking costs nothing while nothing goes wrong: a [`Note`] is dropped only by unwinding, and is otherwise
-//! forgotten.
+//! forgotten. It is also where steps are counted and timed, in a build that does that: see `profile::steps`.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::describe::StepId;
 use crate::error::{Error, ErrorKind};
+use crate::profile::steps::{Emitted, Outer};
 
 /// The step, and the key where there is one, of a panic on this thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,24 +92,48 @@ pub(crate) fn caught<T>(f: impl FnOnce() -> Result<T, Error>) -> Result<T, Error
 pub(crate) struct Note<'a, K: Serialize> {
     step: &'a StepId,
     key: Option<&'a K>,
+    /// What the worker was at before.
+    outer: Outer,
 }
 
 impl<'a> Note<'a, ()> {
+    /// The step takes an item.
     #[inline(always)]
     pub(crate) fn of(step: &'a StepId) -> Self {
-        Note { step, key: None }
+        step.counted().takes();
+        Note::beside(step)
+    }
+
+    /// The step works, but takes no item.
+    #[inline(always)]
+    pub(crate) fn beside(step: &'a StepId) -> Self {
+        Note { step, key: None, outer: step.counted().enter() }
     }
 }
 
 impl<'a, K: Serialize> Note<'a, K> {
     #[inline(always)]
     pub(crate) fn keyed(step: &'a StepId, key: &'a K) -> Self {
-        Note { step, key: Some(key) }
+        step.counted().takes();
+        Note { step, key: Some(key), outer: step.counted().enter() }
+    }
+
+    /// The step emits an item.
+    #[inline(always)]
+    pub(crate) fn emits(&self) {
+        self.step.counted().emits();
+    }
+
+    /// Counts what the function emits. A closure takes it by value, so that it costs nothing where nothing is counted.
+    #[inline(always)]
+    pub(crate) fn emitted(&self) -> Emitted<'a> {
+        self.step.counted().emitted()
     }
 
     /// The function has returned.
     #[inline(always)]
     pub(crate) fn clear(self) {
+        self.step.counted().leave(self.outer);
         mem::forget(self);
     }
 }
@@ -116,6 +141,7 @@ impl<'a, K: Serialize> Note<'a, K> {
 impl<K: Serialize> Drop for Note<'_, K> {
     #[cold]
     fn drop(&mut self) {
+        self.step.counted().leave(self.outer);
         let key = self.key.and_then(|key| serde_json::to_string(key).ok());
         PLACE.with_borrow_mut(|place| {
             place.get_or_insert_with(|| Place { step: self.step.clone(), key });

@@ -43,6 +43,7 @@
 //! * [`io`]: sources and sinks, and the traits for your own.
 //! * [`Dataflow`]: what calling a dataflow function gives: `run` it as a program, `spawn` it inside a service, `simulate` it on a
 //!   seeded schedule. [`RunOptions`]: the flags of a program. [`EpochPolicy`]: when an epoch ends.
+//! * [`Dataflow::profile`], [`Profile`]: where the time of a run went.
 //! * [`Dataflow::recovery`], [`RecoveryLog`], [`RecoveryReport`]: going on where the last run was.
 //! * [`graph`]: the const graph of a dataflow, and its pictures.
 //! * [`host`], [`plan`], [`consumer`], [`control`]: for those who bring a host of their own.
@@ -74,6 +75,7 @@ pub mod host;
 pub mod io;
 pub mod operator;
 pub mod plan;
+mod profile;
 mod recovery;
 mod run;
 pub mod state;
@@ -122,6 +124,7 @@ pub use engine::EpochPolicy;
 pub use env::Virtual;
 pub use error::{Error, ErrorKind};
 pub use flow_macros::*;
+pub use profile::{Profile, StageProfile, StepProfile, WorkerProfile};
 pub use recovery::{RecoveryLog, RecoveryReport, StepRecovered};
 pub use run::{
     Dataflow, Finished, GraphFormat, Progress, RunOptions, Running, Saving, Stopper, Summary,

@@ -111,7 +111,11 @@ where
     fn push(&mut self, head: Head<'_, U::Key>, item: A) {
         let down = &mut self.down;
         let note = Note::of(&self.id);
-        Op::call(&self.config, item, &mut |out| down.push(head, out));
+        let emitted = note.emitted();
+        Op::call(&self.config, item, &mut move |out| {
+            emitted.one();
+            down.push(head, out);
+        });
         note.clear();
     }
     #[inline(always)]
@@ -176,6 +180,9 @@ where
     fn passes(&self, item: &A) -> bool {
         let note = Note::of(&self.id);
         let passes = Op::call(&self.config, item);
+        if passes {
+            note.emits();
+        }
         note.clear();
         passes
     }
@@ -351,7 +358,11 @@ where
     ) -> Kept {
         let EntryMut { key, state } = entry;
         let note = Note::keyed(id, key);
-        Op::call(config, state, key.borrow(), item, &mut |out| down.push(Head { hash, key }, out));
+        let emitted = note.emitted();
+        Op::call(config, state, key.borrow(), item, &mut move |out| {
+            emitted.one();
+            down.push(Head { hash, key }, out);
+        });
         note.clear();
         if state.is_gone() { Kept::No } else { Kept::Yes }
     }
@@ -384,7 +395,9 @@ where
 {
     #[inline(always)]
     fn push(&mut self, head: Head<'_, Q::Owned>, item: A) {
+        let note = Note::beside(&self.id);
         let entry = self.table.find_or_insert(head.hash, &Lent(head.key), Op::Held::fresh);
+        note.clear();
         let kept = Self::run(&self.id, &self.config, head.hash, entry, item, &mut self.down);
         self.after(head.hash, kept);
     }
@@ -396,13 +409,17 @@ where
         extract: &X,
     ) {
         let lookup = InItem::<Keyed<Q::Owned, A>, X>(&item, extract);
+        let note = Note::beside(&self.id);
         let entry = self.table.find_or_insert(hash, &lookup, Op::Held::fresh);
+        note.clear();
         let kept = Self::run(&self.id, &self.config, hash, entry, item, &mut self.down);
         self.after(hash, kept);
     }
     #[inline(always)]
     fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        let note = Note::beside(&self.id);
         self.table.expect(hashes.clone());
+        note.clear();
         self.down.expect(hashes);
     }
     fn control(&mut self, control: &mut Control<'_>) {
@@ -426,6 +443,7 @@ where
                     });
                 }
                 self.table.end_epoch(Op::Held::is_gone);
+                control.keeps(&self.id, self.table.len(), self.table.bytes());
             }
             _ => {}
         }

@@ -100,8 +100,13 @@ impl<P: FlowPlan> Dataflow<P> {
     ///
     /// Nothing is opened and nothing is listed, so it works where the dataflow could not run.
     pub fn describe(&self) -> Description {
-        let mut assembly = host::Assembly::default();
-        self.__plan().assemble::<host::DescribeHost>(&mut assembly);
-        assembly.finish()
+        describe(self.__plan())
     }
+}
+
+/// The description of a plan.
+pub(crate) fn describe<P: FlowPlan>(plan: P) -> Description {
+    let mut assembly = host::Assembly::default();
+    plan.assemble::<host::DescribeHost>(&mut assembly);
+    assembly.finish()
 }

@@ -33,7 +33,7 @@ impl fmt::Display for Description {
 
 impl Description {
     /// Where the items of a stage come from, and how.
-    fn comes_from(&self, stage: &StageInfo) -> String {
+    pub(crate) fn comes_from(&self, stage: &StageInfo) -> String {
         let mut text = String::new();
         for boundary in &stage.reads {
             text.push_str(if text.is_empty() { " ⇐ " } else { ", " });
@@ -47,7 +47,7 @@ impl Description {
     }
 }
 
-pub(super) fn manner(boundary: &Boundary) -> &'static str {
+pub(crate) fn manner(boundary: &Boundary) -> &'static str {
     match boundary.spread {
         None => "",
         Some(Spread::ByHash) => " by key",

@@ -207,6 +207,7 @@ impl Committer<'_> {
         if !commits.is_empty() {
             self.with.fence.check()?;
             self.append(commits)?;
+            self.link.counters.commits.fetch_add(1, Ordering::Relaxed);
             self.works();
         }
         self.link.has_room();

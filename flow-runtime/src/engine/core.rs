@@ -26,6 +26,7 @@ use crate::describe::{OutletId, StepId};
 use crate::engine::committer::ToCommitter;
 use crate::engine::fifo::{Fifo, Marker, Then};
 use crate::engine::link::{Link, ToCoordinator};
+use crate::engine::meter::{Account, Meter};
 use crate::engine::source::Polled;
 use crate::error::Error;
 use crate::recovery::changes::{Buffers, Changes};
@@ -108,13 +109,18 @@ pub(crate) struct Core {
     buffers: RefCell<Buffers>,
     /// When a stage has last begun to gather.
     began: Cell<Timestamp>,
+    /// In a run that is profiled.
+    meter: Option<Meter>,
 }
 
 impl Core {
     pub(crate) fn new(who: usize, link: Arc<Link>) -> Self {
         let now = link.env.now();
         let waker = Waker::from(Arc::new(WakeWorker { link: Arc::clone(&link), who }));
+        let profiled = link.options.profiles;
+        let meter = profiled.then(|| Meter::new(Arc::clone(&link.env), link.watching.watch()));
         Core {
+            meter,
             who,
             link,
             waker,
@@ -175,24 +181,31 @@ impl Core {
     pub(crate) fn enter<R>(&self, at: usize, f: impl FnOnce(&mut dyn Stage) -> R) -> Option<R> {
         let stage = Rc::clone(&self.stages.borrow()[at]);
         let mut stage = stage.try_borrow_mut().ok()?;
-        self.stack.borrow_mut().push(at);
-        let result = f(&mut *stage);
-        self.stack.borrow_mut().pop();
-        Some(result)
+        Some(self.in_place(at, || f(&mut *stage)))
     }
 
     /// Notes that stage `at` is being run by its outlet's sender, in place.
     pub(crate) fn in_place<R>(&self, at: usize, f: impl FnOnce() -> R) -> R {
         self.stack.borrow_mut().push(at);
+        let before = self.meter.as_ref().map(|meter| meter.turn_to(Account::Stage(at)));
         let result = f();
+        if let (Some(meter), Some(before)) = (&self.meter, before) {
+            meter.turn_back(before);
+        }
         self.stack.borrow_mut().pop();
         result
+    }
+
+    /// Who measures this worker, in a run that is profiled.
+    pub(crate) fn meter(&self) -> Option<&Meter> {
+        self.meter.as_ref()
     }
 
     /// Waits until a queue has room, running what may be run meanwhile.
     #[cold]
     pub(crate) fn make_room<R>(&self, queue: &Fifo<R>) {
         let barred = self.barred();
+        let before = self.meter.as_ref().map(Meter::wait_for_room);
         while queue.is_full() {
             self.stop_if_aborted();
             if !self.run_unbarred(&barred) {
@@ -202,6 +215,9 @@ impl Core {
                     self.link.env.park(self.who, None);
                 }
             }
+        }
+        if let (Some(meter), Some(before)) = (&self.meter, before) {
+            meter.turn_back(before);
         }
     }
 
@@ -255,6 +271,9 @@ impl Core {
 
     /// Takes note of what consumers answered.
     pub(crate) fn take(&self, answer: &mut Answer, id: &StepId) {
+        if let Some(meter) = &self.meter {
+            meter.answered(answer);
+        }
         if answer.items_out > 0 {
             self.link.count(&self.link.counters.items_out, answer.items_out);
         }
@@ -291,6 +310,9 @@ impl Core {
         saved.bytes.fetch_add(changes.bytes() as u64, Ordering::Relaxed);
         saved.micros.fetch_add(took, Ordering::Relaxed);
         saved.longest.fetch_max(took, Ordering::Relaxed);
+        if let Some(meter) = &self.meter {
+            meter.saved(&changes);
+        }
         if let Some(failure) = changes.take_failure() {
             self.fail(failure.at_step(id));
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::description::{Description, describe};
 use crate::engine::committer::{Appliers, Committing, commit, nothing_applies};
 use crate::engine::coordinator::{Conducted, Coordinator, EpochPolicy, Orders};
 use crate::engine::link::{Link, LinkOptions, ToCoordinator};
@@ -16,6 +17,8 @@ use crate::failure::{self, Note};
 use crate::io::Io;
 use crate::io::file::Lock;
 use crate::plan::FlowPlan;
+use crate::profile::Profile;
+use crate::profile::steps::PER_STEP;
 use crate::recovery::RecoveryLog;
 use crate::recovery::check::read_stored;
 use crate::recovery::compare::Fate;
@@ -36,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) tells: Option<fn(&str)>,
     /// How long a run that was told to stop, or has failed, may go without any progress.
     pub(crate) patience: Duration,
+    /// Measure where the time goes.
+    pub(crate) profiles: bool,
 }
 
 /// A run that has been started.
@@ -50,13 +55,14 @@ pub(crate) fn launch<P: FlowPlan>(
     settings: Settings,
     after: impl FnOnce() + Send + 'static,
 ) -> Result<Launched, Error> {
-    let Settings { env, workers, policy, finish, rate, recovery, tells, patience } = settings;
+    let Settings { env, workers, policy, finish, rate, recovery, tells, patience, profiles } =
+        settings;
     let io = env.io();
     let log = recovery.as_ref();
     // Before anything else: what follows may make folders.
     let folder = log.map(|log| Folder::open(&*env, log, P::GRAPH.name)).transpose()?;
     let io = io.with_new_log(folder.as_ref().is_some_and(|folder| folder.is_new));
-    let (plan, (found, adopted, appliers)) = failure::caught(move || {
+    let (plan, described, (found, adopted, appliers)) = failure::caught(move || {
         let found = survey(plan.clone(), &io, workers)?;
         found.check_ends(log)?;
         let adopted = match (folder, log) {
@@ -69,7 +75,8 @@ pub(crate) fn launch<P: FlowPlan>(
             Some(adopted) => recover_sinks(&found, adopted, &io)?,
             None => Appliers::new(),
         };
-        Ok((plan, ((found.stages, dealt), adopted, appliers)))
+        let described = profiles.then(|| describe(plan.clone()));
+        Ok((plan, described, ((found.stages, dealt), adopted, appliers)))
     })?;
     let (stages, found) = found;
     let mut hash_seed = 0;
@@ -97,6 +104,7 @@ pub(crate) fn launch<P: FlowPlan>(
         rate: rate.map(|rate| rate / found.reading.len().max(1) as f64),
         tells,
         waits_for_room: recovery.as_ref().is_some_and(|log| log.waits_for_room),
+        profiles,
     };
     let stack = stack_size(stages);
     let orders = Orders { policy, finish, authority: found.authority, patience };
@@ -106,7 +114,11 @@ pub(crate) fn launch<P: FlowPlan>(
     let thread = {
         let link = Arc::clone(&link);
         spawn(thread::Builder::new().name("flow-coordinator".to_owned()), move || {
+            let looker = described.is_some().then(|| look_at_workers(&link)).flatten();
             let outcome = failure::caught(|| run(plan, &link, orders, stack, committing, lock));
+            if let Some(described) = described {
+                finish_profile(&link, P::GRAPH.name, &described, looker);
+            }
             after();
             outcome
         })?
@@ -168,6 +180,31 @@ fn run<P: FlowPlan>(
         Ok(())
     });
     outcome.and(dropped)
+}
+
+/// A thread that finds out which steps workers are in, where steps are timed.
+fn look_at_workers(link: &Arc<Link>) -> Option<JoinHandle<()>> {
+    if !PER_STEP {
+        return None;
+    }
+    let link = Arc::clone(link);
+    let thread = thread::Builder::new().name("flow-profiler".to_owned());
+    // Without it there are no times, which the profile says.
+    thread.spawn(move || while link.watching.look(&*link.env) {}).ok()
+}
+
+/// Puts together what workers have measured.
+fn finish_profile(
+    link: &Link,
+    name: &'static str,
+    described: &Description,
+    looker: Option<JoinHandle<()>>,
+) {
+    link.watching.stop();
+    // It does nothing that could panic.
+    let _ = looker.map(JoinHandle::join);
+    // Nobody else sets it.
+    let _ = link.profile.set(Profile::new(name, described, link.take_measured(), &link.counters));
 }
 
 /// What a start would make of a recovery log, in words, and whether it would be made at all. Nothing is changed.

@@ -11,10 +11,13 @@ use crossbeam_queue::SegQueue;
 use crate::describe::{OutletId, StepId};
 use crate::engine::committer::ToCommitter;
 use crate::engine::fifo::{Fifo, Marker};
+use crate::engine::meter::Measured;
 use crate::env::Env;
 use crate::error::Error;
 use crate::host::Assignment;
 use crate::io::{AwaitRoom, Io};
+use crate::profile::Profile;
+use crate::profile::steps::Watching;
 use crate::recovery::RecoveryReport;
 use crate::recovery::fence::Fence;
 use crate::recovery::recovered::Recovered;
@@ -93,6 +96,12 @@ pub(crate) struct Link {
     quiet: AtomicBool,
     pub(crate) counters: Counters,
     pub(crate) options: LinkOptions,
+    /// Who looks at workers, in a run that is profiled.
+    pub(crate) watching: Watching,
+    /// What was measured of the workers that have ended, in such a run.
+    measured: Mutex<BTreeMap<usize, Measured>>,
+    /// What it came to, at the end of such a run.
+    pub(crate) profile: OnceLock<Profile>,
 }
 
 /// Settings that workers look at.
@@ -106,6 +115,8 @@ pub(crate) struct LinkOptions {
     pub(crate) tells: Option<fn(&str)>,
     /// While a disk is full the run waits.
     pub(crate) waits_for_room: bool,
+    /// Workers measure what they do.
+    pub(crate) profiles: bool,
 }
 
 /// How often it is tried again whether a full disk has room.
@@ -136,6 +147,8 @@ pub(crate) struct Counters {
     pub(crate) committed: AtomicU64,
     /// Epochs committed by this run.
     pub(crate) epochs: AtomicU64,
+    /// How often the committer has made epochs durable.
+    pub(crate) commits: AtomicU64,
     pub(crate) saved: SavedCounters,
     /// What the committer has done: syncs, commits, rows carried out. It counts as progress.
     pub(crate) committing: AtomicU64,
@@ -195,6 +208,9 @@ impl Link {
             quiet: AtomicBool::new(false),
             counters,
             options,
+            watching: Watching::default(),
+            measured: Mutex::default(),
+            profile: OnceLock::new(),
         }
     }
 
@@ -227,6 +243,17 @@ impl Link {
             tracing::info!("there is room again");
             self.tell("there is room again");
         }
+    }
+
+    /// A worker has ended, and this is what was measured of it.
+    pub(crate) fn measured(&self, worker: usize, measured: Measured) {
+        self.measured.lock().unwrap_or_else(PoisonError::into_inner).insert(worker, measured);
+    }
+
+    /// What was measured of the workers, in their order.
+    pub(crate) fn take_measured(&self) -> Vec<Measured> {
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *measured).into_values().collect()
     }
 
     /// Tells a person, if there is one, what happens.

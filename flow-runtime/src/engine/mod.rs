@@ -7,6 +7,7 @@
 //! | `outlet` | the sending end of a boundary |
 //! | `stage` | the receiving end: alignment |
 //! | `source` | a source's stage: polling |
+//! | `meter` | what a worker measures of itself, where that is asked for |
 //! | `tell` | what a stage's consumers are told and answer |
 //! | `core` | a worker's stages and the rule which of them may run |
 //! | `assemble` | a plan becomes stages |
@@ -25,6 +26,7 @@ mod core;
 mod fifo;
 mod launch;
 pub(crate) mod link;
+pub(crate) mod meter;
 mod outlet;
 mod source;
 mod stage;

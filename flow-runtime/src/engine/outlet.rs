@@ -125,13 +125,21 @@ impl<R: 'static> Sending<R> {
         if lane.rows.is_empty() {
             return;
         }
+        if let Some(meter) = self.core.meter() {
+            meter.sent(self.id, lane.rows.len());
+        }
         if self.own == Some(at)
             && lane.queue.is_empty()
             && let Ok(mut stage) = self.stage.try_borrow_mut()
             && stage.is_free(self.lane_there, self.core.waker())
         {
             let rows = &mut lane.rows;
-            self.core.in_place(self.stage_at, || stage.take(self.lane_there, rows));
+            self.core.in_place(self.stage_at, || {
+                if let Some(meter) = self.core.meter() {
+                    meter.took(rows.len(), false);
+                }
+                stage.take(self.lane_there, rows);
+            });
             drop(stage);
             // A flat_map may push for ever: it must notice that the run has ended.
             self.core.stop_if_aborted();

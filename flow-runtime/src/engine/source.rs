@@ -239,6 +239,9 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for SourceStage<S, D> {
         match self.poll_reader(core, at, limit) {
             Ok(items) => {
                 self.emitted |= items > 0;
+                if let Some(meter) = core.meter().filter(|_| items > 0) {
+                    meter.took(items as usize, false);
+                }
                 Polled { items, polled: true, ended: false }
             }
             Err(error) => {

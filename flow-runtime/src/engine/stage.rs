@@ -141,6 +141,9 @@ impl<R: 'static, I: Inlet<R>> Stage for InletStage<R, I> {
                         core.link.env.unpark(from);
                     }
                     self.unflushed = true;
+                    if let Some(meter) = core.meter() {
+                        meter.took(rows.len(), from != core.who);
+                    }
                     self.inlet.batch(port, &mut rows);
                     queue.recycle(rows);
                     core.stop_if_aborted();

@@ -38,6 +38,9 @@ impl Answered {
         control: impl FnOnce(&mut Control<'_>),
     ) {
         let mut answer = Answer::default();
+        if let Signal::Barrier(_) = signal {
+            answer.kept = core.meter().map(|_| Vec::new());
+        }
         let mut message = Control::new(signal, core.now(), &mut answer).saving(changes);
         let recovered = core.link.recovered.as_ref().filter(|_| signal == Signal::Restore);
         if let Some(recovered) = recovered {

@@ -438,6 +438,7 @@ fn a_worker_that_does_not_come_back_is_left_behind() {
     }
     let (hold, release) = mpsc::channel();
     let settings = Settings {
+        profiles: false,
         env: Arc::new(Real::new()),
         workers: 2,
         policy: EpochPolicy::default(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::engine::assemble::assemble;
 use crate::engine::core::{Aborted, Core};
 use crate::engine::link::{Link, ToCoordinator, ToWorker};
+use crate::engine::meter::Account;
 use crate::error::Error;
 use crate::failure;
 use crate::plan::FlowPlan;
@@ -43,6 +44,9 @@ pub(crate) fn work<P: FlowPlan>(plan: P, who: usize, link: &Arc<Link>) -> Result
         Err(payload) if payload.is::<Aborted>() => failure,
         Err(payload) => failure.or_else(|| Some(failure::of_panic(payload.as_ref()))),
     };
+    if let Some(meter) = core.meter() {
+        link.measured(who, meter.end());
+    }
     let dismantled = failure::caught(|| {
         core.dismantle();
         Ok(())
@@ -103,6 +107,9 @@ impl Worker {
     fn run(&mut self) -> Result<(), Error> {
         let core = Rc::clone(&self.core);
         let (who, env) = (core.who, Arc::clone(&core.link.env));
+        if let Some(meter) = core.meter() {
+            meter.begin(core.len());
+        }
         loop {
             env.turn(who);
             core.set_now(env.now());
@@ -120,7 +127,12 @@ impl Worker {
             core.stop_if_aborted();
             progress |= core.take_waited();
             if !progress {
-                env.park(who, self.wake_at());
+                let until = self.wake_at();
+                let before = core.meter().map(|meter| meter.turn_to(Account::Idle));
+                env.park(who, until);
+                if let (Some(meter), Some(before)) = (core.meter(), before) {
+                    meter.turn_back(before);
+                }
             }
         }
     }

@@ -11,6 +11,7 @@ pub(crate) use real::Real;
 pub use virtual_env::Virtual;
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::io::Io;
 use crate::time::Timestamp;
@@ -37,6 +38,13 @@ pub(crate) trait Env: Send + Sync + fmt::Debug {
     fn unpark(&self, who: usize);
     /// Whether every participant waits for another one, so that nothing will ever happen again.
     fn is_stuck(&self) -> bool {
+        false
+    }
+    /// Waits a while on a thread that does not participate. Answers whether time has passed: it does not by itself where it waits for
+    /// the participants.
+    #[cfg_attr(not(feature = "profile"), allow(dead_code))] // Who looks at workers waits so.
+    fn pause(&self, a_while: Duration) -> bool {
+        let _ = a_while;
         false
     }
     /// Processing time. It never goes back.

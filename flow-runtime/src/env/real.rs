@@ -81,6 +81,12 @@ impl Env for Real {
         }
     }
 
+    fn pause(&self, a_while: Duration) -> bool {
+        #[allow(clippy::disallowed_methods)] // Nobody wakes who does not participate.
+        std::thread::sleep(a_while);
+        true
+    }
+
     fn now(&self) -> Timestamp {
         let ahead = Duration::from_micros(self.ahead.load(Ordering::Relaxed));
         self.began.after(ahead).after(self.clock.elapsed())

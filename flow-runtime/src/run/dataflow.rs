@@ -107,6 +107,13 @@ impl<P: FlowPlan> Dataflow<P> {
         self
     }
 
+    /// Measures where the time of the run goes: [`Summary::profile`](crate::Summary::profile) has it at the end, and a program prints
+    /// it. See [`Profile`](crate::Profile).
+    pub fn profile(mut self) -> Self {
+        self.options.profile = true;
+        self
+    }
+
     /// Runs as a program: to the end of the input, or until SIGINT or SIGTERM, with progress and a summary on standard
     /// error. With `--graph` prints the graph instead.
     ///
@@ -178,6 +185,7 @@ impl<P: FlowPlan> Dataflow<P> {
             recovery,
             tells,
             patience: Duration::from_secs(30),
+            profiles: options.profile,
         };
         tracing::info!(dataflow = P::GRAPH.name, workers = settings.workers, "starting");
         Running::start(P::GRAPH.name, |after| launch(plan, settings, after))

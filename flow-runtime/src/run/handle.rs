@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::engine::Launched;
 use crate::engine::link::{Link, ToCoordinator};
 use crate::error::{Error, ErrorKind};
+use crate::profile::Profile;
 use crate::recovery::RecoveryReport;
 use crate::time::Epoch;
 
@@ -40,7 +41,7 @@ struct EndState {
 }
 
 /// What a run came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
     /// Items that sources emitted.
@@ -56,6 +57,8 @@ pub struct Summary {
     pub saved: Saving,
     /// How long it took.
     pub elapsed: Duration,
+    /// Where the time went, at the end of a run that was [profiled](crate::Dataflow::profile).
+    pub profile: Option<Profile>,
 }
 
 /// What the recovery log has cost a run.
@@ -188,6 +191,7 @@ impl Watch {
                 ),
             },
             elapsed: self.began.elapsed(),
+            profile: self.link.profile.get().cloned(),
         }
     }
 }

@@ -80,6 +80,10 @@ pub struct RunOptions {
     #[arg(long, env = "FLOW_RATE", value_name = "N", value_parser = rate)]
     pub rate: Option<f64>,
 
+    /// Show after the run, on standard error, where its time went: stages, batches, state, workers
+    #[arg(long, env = "FLOW_PROFILE")]
+    pub profile: bool,
+
     /// Print the graph of the dataflow and exit
     #[arg(long, env = "FLOW_GRAPH", value_name = "FORMAT")]
     pub graph: Option<GraphFormat>,

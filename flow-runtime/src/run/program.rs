@@ -13,7 +13,7 @@ use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::error::{Error, ErrorKind};
 use crate::plan::FlowPlan;
 use crate::run::dataflow::Dataflow;
-use crate::run::handle::{Running, Stopper, Summary};
+use crate::run::handle::{Running, Stopper, Summary, Watch};
 use crate::run::options::{GraphFormat, Progress};
 
 pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
@@ -39,6 +39,21 @@ pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
         } else {
             running.wait()
         };
+    let outcome = say_outcome(outcome, name, show, &watched);
+    // Also of a run that was stopped, or has failed.
+    if let Some(profile) = watched.progress().profile {
+        let _ = write!(io::stderr(), "{profile}");
+    }
+    outcome
+}
+
+/// Says how a run has ended, and answers what the program ends with.
+fn say_outcome(
+    outcome: Result<Summary, Error>,
+    name: &str,
+    show: Progress,
+    watched: &Watch,
+) -> Result<(), Error> {
     match outcome {
         Ok(summary) => {
             if show != Progress::Never {

@@ -254,6 +254,8 @@ where
 {
     #[inline(always)]
     fn push(&mut self, head: Head<'_, U::Key>, item: U::Item) {
+        self.id.counted().takes();
+        self.id.counted().emits();
         match item.apart() {
             Either::Left(item) => self.first.push(head, item),
             Either::Right(item) => self.second.push(head, item),

@@ -12,6 +12,7 @@ use crate::consumer::{Consumer, Head};
 use crate::control::{Control, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::error::{Error, ErrorKind};
+use crate::failure::Note;
 use crate::graph::{Kind, Operator};
 use crate::host::Host;
 use crate::plan::Plan1;
@@ -118,6 +119,7 @@ impl<T: 'static, D: Consumer<Stream<Vec<T>>>> Gather<T, D> {
     fn emit(&mut self) {
         self.due = None;
         if !self.items.is_empty() {
+            self.id.counted().emits();
             self.down.push(Head::NONE, mem::take(&mut self.items));
         }
     }
@@ -126,6 +128,7 @@ impl<T: 'static, D: Consumer<Stream<Vec<T>>>> Gather<T, D> {
 impl<T: 'static, D: Consumer<Stream<Vec<T>>>> Consumer<Stream<T>> for Gather<T, D> {
     #[inline]
     fn push(&mut self, _: Head<'_, NoKey>, item: T) {
+        self.id.counted().takes();
         if self.items.is_empty() {
             self.due = Some(self.now.after(self.period));
         }
@@ -262,6 +265,7 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> GatherByKey<K, T, D> {
             if open.number == number && !open.items.is_empty() {
                 let items = mem::take(&mut open.items);
                 self.open.forget(hash);
+                self.id.counted().emits();
                 self.down.push(Head { hash, key: &key }, items);
             }
         }
@@ -273,11 +277,13 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>>
 {
     #[inline]
     fn push(&mut self, head: Head<'_, K>, item: T) {
+        let note = Note::of(&self.id);
         let open = self.open.find_or_insert(head.hash, &Lent(head.key), || Open {
             items: Vec::new(),
             number: 0,
             due: Timestamp::MIN,
         });
+        note.clear();
         if open.state.items.is_empty() {
             self.chunks += 1;
             (open.state.number, open.state.due) = (self.chunks, self.now.after(self.period));
@@ -298,8 +304,10 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>>
             // More than a chunk only where an earlier run was given a larger size.
             while items.len() > self.size {
                 let rest = items.split_off(self.size);
+                self.id.counted().emits();
                 self.down.push(head, mem::replace(&mut items, rest));
             }
+            self.id.counted().emits();
             self.down.push(head, items);
         }
         if self.due.len() >= FEW_DUE.max(2 * self.open.len()) {
@@ -308,7 +316,9 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>>
     }
     #[inline(always)]
     fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        let note = Note::beside(&self.id);
         self.open.expect(hashes);
+        note.clear();
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.now = control.now();
@@ -335,6 +345,7 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>>
                     }
                 }
                 self.open.end_epoch(|open| open.items.is_empty());
+                control.keeps(&self.id, self.open.len(), self.open.bytes());
             }
             Signal::Restore => {
                 if let Some(from) = control.restored()

@@ -9,6 +9,7 @@ use crate::consumer::{Consumer, Head, KeyInItem};
 use crate::control::{Control, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::error::{Error, ErrorKind};
+use crate::failure::Note;
 use crate::graph::{Kind, Operator};
 use crate::host::Host;
 use crate::plan::Plan1;
@@ -123,14 +124,17 @@ struct Dedupe<K, D> {
 impl<K: Key, D> Dedupe<K, D> {
     #[inline(always)]
     fn passes(&mut self, hash: u64, key: &impl Lookup<K>) -> bool {
+        let note = Note::of(&self.id);
         let now = self.now;
         // What is dropped changes nothing, so it must not be saved again.
         let is_over = |seen: &Timestamp| self.ttl.after.is_some_and(|ttl| now.since(*seen) >= ttl);
-        if !self.seen.find(hash, key).is_none_or(is_over) {
-            return false;
+        let passes = self.seen.find(hash, key).is_none_or(is_over);
+        if passes {
+            *self.seen.find_or_insert(hash, key, || now).state = now;
+            note.emits();
         }
-        *self.seen.find_or_insert(hash, key, || now).state = now;
-        true
+        note.clear();
+        passes
     }
 
     /// Forgets keys whose time is over: all at once, but no more often than the time to live.
@@ -159,7 +163,9 @@ impl<K: Key, T: 'static, D: Consumer<Keyed<K, T>>> Consumer<Keyed<K, T>> for Ded
     }
     #[inline(always)]
     fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        let note = Note::beside(&self.id);
         self.seen.expect(hashes.clone());
+        note.clear();
         self.down.expect(hashes);
     }
     fn control(&mut self, control: &mut Control<'_>) {
@@ -175,6 +181,7 @@ impl<K: Key, T: 'static, D: Consumer<Keyed<K, T>>> Consumer<Keyed<K, T>> for Ded
                     self.seen.gather(&self.id, changes, |_| false, Saved::save);
                 }
                 self.seen.end_epoch(|_| false);
+                control.keeps(&self.id, self.seen.len(), self.seen.bytes());
             }
             Signal::Restore => {
                 if let Some(from) = control.restored()

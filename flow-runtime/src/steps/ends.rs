@@ -201,7 +201,7 @@ impl<H: Host, U: Token, S: Sink<U>> Plan1<H, U, ()> for SinkPlan<U, S> {
         let worker = H::worker(cx).index;
         let encoder = sink.encoder();
         let partitions = SinkPartitions {
-            id: id.clone(),
+            id: id.apart(),
             writers: owners.partitions.iter().map(|_| None).collect(),
             unopened: Some(sink),
             worker,
@@ -397,7 +397,7 @@ impl<U: Token, S: Sink<U>> SinkPartitions<U, S> {
 
     fn act(&mut self, control: &mut Control<'_>) -> Result<(), Error> {
         let id = self.id.clone();
-        let note = Note::of(&id);
+        let note = Note::beside(&id);
         let acted = self.tell(control);
         note.clear();
         acted
@@ -515,7 +515,9 @@ struct Discard {
 
 impl<U: Token> Consumer<U> for Discard {
     #[inline(always)]
-    fn push(&mut self, _: Head<'_, U::Key>, _: U::Item) {}
+    fn push(&mut self, _: Head<'_, U::Key>, _: U::Item) {
+        self.id.counted().takes();
+    }
     fn control(&mut self, _: &mut Control<'_>) {}
     fn describe(&self, to: &mut dyn Describe) {
         let _ = self.reason;
@@ -579,6 +581,7 @@ struct Fail {
 impl<U: Token<Item: fmt::Debug>> Consumer<U> for Fail {
     #[inline]
     fn push(&mut self, _: Head<'_, U::Key>, item: U::Item) {
+        self.id.counted().takes();
         self.failure.get_or_insert_with(|| {
             Error::new(
                 ErrorKind::Failed,

@@ -137,8 +137,8 @@ where
     fn push(&mut self, _: Head<'_, U::Key>, item: U::Item) {
         let note = Note::of(&self.id);
         let key = (self.key)(&item);
-        note.clear();
         let hash = self.hasher.hash(&key);
+        note.clear();
         self.out.send(hash, (hash, key, item));
     }
     fn control(&mut self, control: &mut Control<'_>) {

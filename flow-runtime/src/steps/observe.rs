@@ -94,6 +94,7 @@ impl<U: Token, F: Fn(&U::Item, Seen) + 'static, D: Consumer<U>> Consumer<U> for 
     fn push(&mut self, head: Head<'_, U::Key>, item: U::Item) {
         let note = Note::of(&self.id);
         (self.f)(&item, self.seen);
+        note.emits();
         note.clear();
         self.down.push(head, item);
     }

@@ -128,11 +128,15 @@ macro_rules! reshapes {
         impl<K: $($bound)*, T: 'static, D: Consumer<Stream<$out>>> Consumer<Keyed<K, T>> for $consumer<D> {
             #[inline(always)]
             fn push(&mut self, head: Head<'_, K>, $item: T) {
+                self.id.counted().takes();
+                self.id.counted().emits();
                 let $key = head.key;
                 self.down.push(Head::NONE, $body);
             }
             #[inline(always)]
             fn push_key_in_item<X: KeyInItem<Keyed<K, T>>>(&mut self, _: u64, $item: T, extract: &X) {
+                self.id.counted().takes();
+                self.id.counted().emits();
                 let by_ref: fn(&X, T) -> $out = $by_ref;
                 self.down.push(Head::NONE, by_ref(extract, $item));
             }

@@ -131,6 +131,11 @@ impl<K, V> Table<K, V> {
         self.len() == 0
     }
 
+    /// The memory of the entries. What keys and states point to is not counted.
+    pub(crate) fn bytes(&self) -> usize {
+        self.slots.bytes()
+    }
+
     /// Finds the entry of a key, or makes one, and marks it as changed.
     #[inline(always)]
     pub fn find_or_insert(
@@ -254,7 +259,7 @@ impl<K: Key, V> Table<K, V> {
     ) {
         let groups = changes.groups();
         let Some(mut to) = changes.keyed(id, form_of::<K>()) else { return };
-        let note = Note::of(id);
+        let note = Note::beside(id);
         for (group, key) in self.dropped.drain(..) {
             to.gone(group >> (GROUPS / groups).trailing_zeros(), |bytes| {
                 bytes.extend_from_slice(&key);
