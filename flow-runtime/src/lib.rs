@@ -60,6 +60,7 @@
 // The attribute macros name this crate by its own name; so do its own tests.
 extern crate self as flow_runtime;
 
+mod at_home;
 pub mod bounds;
 pub mod consumer;
 pub mod control;

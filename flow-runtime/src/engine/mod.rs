@@ -11,7 +11,6 @@
 //! | `tell` | what a stage's consumers are told and answer |
 //! | `core` | a worker's stages and the rule which of them may run |
 //! | `assemble` | a plan becomes stages |
-//! | `at_home` | the steps of a stage, on the stack while a batch runs through them |
 //! | `worker` | a worker's loop |
 //! | `committer` | the thread that writes the recovery log |
 //! | `coordinator` | the sequence of barriers, end and failure |
@@ -19,7 +18,6 @@
 //! | `launch` | the threads |
 
 mod assemble;
-mod at_home;
 pub(crate) mod committer;
 mod coordinator;
 mod core;

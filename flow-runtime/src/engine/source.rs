@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 
+use crate::at_home::AtHome;
 use crate::consumer::{Consumer, Head};
 use crate::control::Signal;
 use crate::describe::{OutletId, StepId};
-use crate::engine::at_home::AtHome;
 use crate::engine::core::{Core, Stage};
 use crate::engine::fifo::{Marker, Then};
 use crate::engine::link::{Link, ToCoordinator};

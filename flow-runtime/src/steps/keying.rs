@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
+use crate::at_home::AtHome;
 use crate::bounds::{CheckItem, CheckKey, Item, Key};
 use crate::consumer::{Consumer, Head, KeyInItem};
 use crate::control::Control;
@@ -99,7 +100,12 @@ where
         id: StepId,
         (down,): (D,),
     ) -> (KeyBy<U, F, H::Outlet<Row<K, U::Item>>>,) {
-        let inlet = KeyedInlet { id: id.clone(), worker: H::worker(cx), down, types: PhantomData };
+        let inlet = KeyedInlet {
+            id: id.clone(),
+            worker: H::worker(cx),
+            down: AtHome::new(down),
+            types: PhantomData,
+        };
         let out = H::exchange(cx, id.clone(), Spread::ByHash, inlet);
         (KeyBy {
             id,
@@ -152,7 +158,7 @@ where
 struct KeyedInlet<K, T, D> {
     id: StepId,
     worker: WorkerInfo,
-    down: D,
+    down: AtHome<D>,
     types: PhantomData<fn(K, T)>,
 }
 
@@ -169,11 +175,11 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, T>>> Inlet<Row<K, T>> for KeyedInlet<
         );
     }
     fn control(&mut self, control: &mut Control<'_>) {
-        self.down.control(control);
+        self.down.get().control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
         to.step(StepInfo::new(&self.id, Kind::KeyBy.name()).takes::<Keyed<K, T>>().emits::<T>());
-        self.down.describe(to);
+        self.down.seen().describe(to);
     }
 }
 
@@ -259,8 +265,12 @@ where
     ) -> (KeyByRef<U, Q, F, H::Outlet<RefRow<U::Item>>>,) {
         let key = Rc::new(self.key);
         let extract = Extract { key: Rc::clone(&key), types: PhantomData };
-        let inlet =
-            RefInlet::<U::Item, Q, F, D> { id: id.clone(), worker: H::worker(cx), extract, down };
+        let inlet = RefInlet::<U::Item, Q, F, D> {
+            id: id.clone(),
+            worker: H::worker(cx),
+            extract,
+            down: AtHome::new(down),
+        };
         let out = H::exchange(cx, id.clone(), Spread::ByHash, inlet);
         (KeyByRef {
             id,
@@ -335,7 +345,7 @@ struct RefInlet<T, Q: ?Sized, F, D> {
     id: StepId,
     worker: WorkerInfo,
     extract: Extract<T, Q, F>,
-    down: D,
+    down: AtHome<D>,
 }
 
 impl<T, Q, F, D> Inlet<RefRow<T>> for RefInlet<T, Q, F, D>
@@ -359,12 +369,12 @@ where
         );
     }
     fn control(&mut self, control: &mut Control<'_>) {
-        self.down.control(control);
+        self.down.get().control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
         to.step(
             StepInfo::new(&self.id, Kind::KeyBy.name()).takes::<Keyed<Q::Owned, T>>().emits::<T>(),
         );
-        self.down.describe(to);
+        self.down.seen().describe(to);
     }
 }

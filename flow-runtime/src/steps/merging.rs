@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::at_home::AtHome;
 use crate::bounds::{Key, SameKey, SameStream};
 use crate::consumer::{Consumer, Head};
 use crate::control::Control;
@@ -80,7 +81,7 @@ macro_rules! merges {
                     id: StepId,
                     (down,): (D,),
                 ) -> (MergeInput<S, H::Outlet<S::Row>>, $(MergeInput<$same, H::Outlet<S::Row>>,)*) {
-                    let inlet = MergeInlet { id: id.clone(), down, types: PhantomData };
+                    let inlet = MergeInlet { id: id.clone(), down: AtHome::new(down), types: PhantomData };
                     let [first, $($out),*] = H::handoff(cx, id, inlet);
                     let input = |out| MergeInput { out, types: PhantomData };
                     (input(first), $(input($out),)*)
@@ -127,7 +128,7 @@ impl<S: Queued, O: Outlet<S::Row>> Consumer<S> for MergeInput<S, O> {
 
 struct MergeInlet<S, D> {
     id: StepId,
-    down: D,
+    down: AtHome<D>,
     types: PhantomData<fn(S)>,
 }
 
@@ -138,11 +139,11 @@ impl<S: Queued, D: Consumer<S>> Inlet<S::Row> for MergeInlet<S, D> {
         });
     }
     fn control(&mut self, control: &mut Control<'_>) {
-        self.down.control(control);
+        self.down.get().control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
         to.step(StepInfo::new(&self.id, Kind::Merge.name()).takes::<S>().emits::<S::Item>());
-        self.down.describe(to);
+        self.down.seen().describe(to);
     }
 }
 
@@ -154,14 +155,14 @@ pub fn seal<H: Host, S: Queued, D: Consumer<S>>(
     _: S,
     down: D,
 ) -> MergeInput<S, H::Outlet<S::Row>> {
-    let inlet = SealInlet { down, types: PhantomData };
+    let inlet = SealInlet { down: AtHome::new(down), types: PhantomData };
     let [out] = H::handoff(cx, id, inlet);
     MergeInput { out, types: PhantomData }
 }
 
 /// The receiving side of a [`seal`]: no step of its own.
 struct SealInlet<S, D> {
-    down: D,
+    down: AtHome<D>,
     types: PhantomData<fn(S)>,
 }
 
@@ -172,10 +173,10 @@ impl<S: Queued, D: Consumer<S>> Inlet<S::Row> for SealInlet<S, D> {
         });
     }
     fn control(&mut self, control: &mut Control<'_>) {
-        self.down.control(control);
+        self.down.get().control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
-        self.down.describe(to);
+        self.down.seen().describe(to);
     }
 }
 
@@ -259,8 +260,11 @@ where
         Sided<Left<H::Outlet<EitherRow<K, A, B>>>, A, B>,
         Sided<Right<H::Outlet<EitherRow<K, A, B>>>, A, B>,
     ) {
-        let inlet =
-            MergeInlet::<Keyed<K, Either<A, B>>, D> { id: id.clone(), down, types: PhantomData };
+        let inlet = MergeInlet::<Keyed<K, Either<A, B>>, D> {
+            id: id.clone(),
+            down: AtHome::new(down),
+            types: PhantomData,
+        };
         let [left, right] = H::handoff(cx, id, inlet);
         (Sided(Left { out: left }, PhantomData), Sided(Right { out: right }, PhantomData))
     }

@@ -42,6 +42,7 @@ pub use observe::{Seen, inspect};
 pub use rebalancing::rebalance;
 pub use reshape::{entries, into_keyed, values};
 
+use crate::at_home::AtHome;
 use crate::bounds::Key;
 use crate::consumer::{Consumer, Head};
 use crate::stream::{Keyed, NoKey, Stream, Token};
@@ -97,13 +98,15 @@ const AHEAD: usize = 32;
 #[inline(always)]
 pub(crate) fn pass<R, S: Token, D: Consumer<S>>(
     rows: &mut Vec<R>,
-    down: &mut D,
+    down: &mut AtHome<D>,
     hash: impl Fn(&R) -> u64,
     push: impl Fn(&mut D, R),
 ) {
     let mut rows = rows.drain(..);
-    while !rows.as_slice().is_empty() {
-        down.expect(rows.as_slice().iter().take(AHEAD).map(&hash));
-        rows.by_ref().take(AHEAD).for_each(|row| push(down, row));
-    }
+    down.lend(|down| {
+        while !rows.as_slice().is_empty() {
+            down.expect(rows.as_slice().iter().take(AHEAD).map(&hash));
+            rows.by_ref().take(AHEAD).for_each(|row| push(down, row));
+        }
+    });
 }

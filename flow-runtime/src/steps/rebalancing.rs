@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::at_home::AtHome;
 use crate::bounds::{CheckItem, Item, Key};
 use crate::consumer::{Consumer, Head};
 use crate::control::Control;
@@ -66,7 +67,12 @@ impl<T> fmt::Debug for RebalancePlan<T> {
 impl<H: Host, T: Item, D: Consumer<Stream<T>>> Plan1<H, Stream<T>, (D,)> for RebalancePlan<T> {
     #[allow(refining_impl_trait)] // The refinement is the seal.
     fn assemble(self, cx: &mut H::Cx<'_>, id: StepId, (down,): (D,)) -> (Spreading<H::Outlet<T>>,) {
-        let inlet = Arrived { id: id.clone(), kind: Kind::Rebalance, down, types: PhantomData };
+        let inlet = Arrived {
+            id: id.clone(),
+            kind: Kind::Rebalance,
+            down: AtHome::new(down),
+            types: PhantomData,
+        };
         (Spreading { out: H::exchange(cx, id, Spread::Balanced, inlet) },)
     }
 }
@@ -94,7 +100,7 @@ impl<T: 'static, O: Outlet<T>> Consumer<Stream<T>> for Spreading<O> {
 pub(crate) struct Arrived<S, D> {
     id: StepId,
     kind: Kind,
-    down: D,
+    down: AtHome<D>,
     types: PhantomData<fn(S)>,
 }
 
@@ -105,11 +111,11 @@ impl<S: Queued, D: Consumer<S>> Inlet<S::Row> for Arrived<S, D> {
         });
     }
     fn control(&mut self, control: &mut Control<'_>) {
-        self.down.control(control);
+        self.down.get().control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
         to.step(StepInfo::new(&self.id, self.kind.name()).takes::<S>().emits::<S::Item>());
-        self.down.describe(to);
+        self.down.seen().describe(to);
     }
 }
 
@@ -141,7 +147,12 @@ where
         id: StepId,
         (down,): (D,),
     ) -> (Apart<U, H::Outlet<(u64, K, T)>>,) {
-        let inlet = Arrived { id: id.clone(), kind: Kind::KeyBy, down, types: PhantomData };
+        let inlet = Arrived {
+            id: id.clone(),
+            kind: Kind::KeyBy,
+            down: AtHome::new(down),
+            types: PhantomData,
+        };
         let out = H::exchange(cx, id, Spread::ByHash, inlet);
         (Apart { hasher: KeyHasher::new(H::worker(cx).hash_seed), out, types: PhantomData },)
     }

@@ -69,13 +69,21 @@ pub struct Table<K, V> {
     slots: Slots<K, V>,
     /// Counts barriers; an entry with this stamp has changed since the last one.
     stamp: NonZeroU32,
-    /// Hashes of keys whose state was taken away since the last barrier.
+    /// How many more changed entries are listed. Where there are none left, going through the whole table is cheaper than
+    /// looking up what is listed.
+    unlisted: usize,
+    /// Apart, so that the table itself is only ever seen from here: in the loop over a batch it then lies in registers.
+    journal: Box<Journal>,
+}
+
+/// What has happened to a table since the last barrier.
+#[derive(Debug, Default)]
+struct Journal {
+    /// Hashes of keys whose state was taken away.
     forgotten: Vec<u64>,
-    /// Hashes of the entries that have changed since the last barrier, as long as they are fewer than `few`: looking these up
-    /// is then cheaper than going through the whole table.
+    /// Hashes of the entries that have changed, as far as they are listed.
     changed: Vec<u64>,
-    few: usize,
-    /// Keys that were dropped since the last barrier, encoded, with what tells their key groups. Only where they are to be saved.
+    /// Keys that were dropped, encoded, with what tells their key groups. Only where they are to be saved.
     dropped: Vec<(u32, Vec<u8>)>,
     /// Whether changes are saved at barriers.
     saves: bool,
@@ -85,7 +93,7 @@ pub struct Table<K, V> {
 const FIRST: NonZeroU32 = UNCHANGED.saturating_add(1);
 
 /// A table of so many bytes is found in the cache anyway.
-const IN_CACHE: usize = 512 << 10;
+const IN_CACHE: usize = 1 << 20;
 
 /// Up to so many changed entries are looked up ..
 const FEW: usize = 64;
@@ -110,15 +118,7 @@ impl<K, V> Default for Table<K, V> {
 impl<K, V> Table<K, V> {
     /// An empty table. It allocates nothing until the first key.
     pub fn new() -> Self {
-        Table {
-            slots: Slots::new(),
-            stamp: FIRST,
-            forgotten: Vec::new(),
-            changed: Vec::new(),
-            few: 0,
-            dropped: Vec::new(),
-            saves: false,
-        }
+        Table { slots: Slots::new(), stamp: FIRST, unlisted: 0, journal: Box::default() }
     }
 
     /// The number of keys.
@@ -148,8 +148,9 @@ impl<K, V> Table<K, V> {
         let slot = self.slots.find_or_insert(hash, |stored| key.is(stored), fresh);
         if slot.stamp != self.stamp {
             slot.stamp = self.stamp;
-            if self.changed.len() < self.few {
-                self.changed.push(hash);
+            if self.unlisted > 0 {
+                self.unlisted -= 1;
+                self.journal.changed.push(hash);
             }
         }
         EntryMut { key: &slot.key, state: &mut slot.value }
@@ -178,17 +179,23 @@ impl<K, V> Table<K, V> {
         let slot = self.slots.find_mut(hash, |stored| stored == key)?;
         if slot.stamp != self.stamp {
             slot.stamp = self.stamp;
-            if self.changed.len() < self.few {
-                self.changed.push(hash);
+            if self.unlisted > 0 {
+                self.unlisted -= 1;
+                self.journal.changed.push(hash);
             }
         }
         Some(&mut slot.value)
     }
 
+    /// Looking up so many changed entries is cheaper than going through the whole table.
+    fn few(&self) -> usize {
+        FEW.max(self.slots.len() / FEW_OF)
+    }
+
     /// Remembers that the state of a key with this hash was taken away.
-    #[cold]
+    #[inline]
     pub fn forget(&mut self, hash: u64) {
-        self.forgotten.push(hash);
+        self.journal.forgotten.push(hash);
     }
 
     /// The entries that changed since the last barrier.
@@ -206,13 +213,13 @@ impl<K, V> Table<K, V> {
 
     /// Ends the epoch: entries whose state is gone are dropped, and every other one counts as unchanged.
     pub fn end_epoch(&mut self, is_gone: impl Fn(&V) -> bool) {
-        for hash in self.forgotten.drain(..) {
+        for hash in self.journal.forgotten.drain(..) {
             // A key that was forgotten, came back and is still here is not gone.
             self.slots.remove(hash, |_, value| is_gone(value));
         }
-        self.changed.clear();
-        if self.saves {
-            self.few = FEW.max(self.slots.len() / FEW_OF);
+        self.journal.changed.clear();
+        if self.journal.saves {
+            self.unlisted = self.few();
         }
         self.stamp = self.stamp.checked_add(1).unwrap_or_else(|| {
             // Four billion epochs later: no entry may look changed by accident.
@@ -226,8 +233,8 @@ impl<K, V> Table<K, V> {
 impl<K: Key, V> Table<K, V> {
     /// From now on changes are saved at barriers.
     fn saves(&mut self) {
-        self.saves = true;
-        self.few = FEW;
+        self.journal.saves = true;
+        self.unlisted = FEW;
     }
 
     /// Drops the entries for which `keep` says false.
@@ -236,10 +243,10 @@ impl<K: Key, V> Table<K, V> {
     /// When a key cannot be encoded.
     pub(crate) fn retain(&mut self, keep: impl Fn(&K, &V) -> bool) -> Result<(), LoadError> {
         let mut result = Ok(());
-        let (saves, dropped) = (self.saves, &mut self.dropped);
+        let Journal { saves, dropped, .. } = &mut *self.journal;
         self.slots.retain(|part, slot| {
             let keeps = keep(&slot.key, &slot.value);
-            if !keeps && saves {
+            if !keeps && *saves {
                 let mut key = Vec::new();
                 result = std::mem::replace(&mut result, Ok(())).and(save_key(&slot.key, &mut key));
                 dropped.push((slot.group(part, GROUPS), key));
@@ -260,7 +267,7 @@ impl<K: Key, V> Table<K, V> {
         let groups = changes.groups();
         let Some(mut to) = changes.keyed(id, form_of::<K>()) else { return };
         let note = Note::beside(id);
-        for (group, key) in self.dropped.drain(..) {
+        for (group, key) in self.journal.dropped.drain(..) {
             to.gone(group >> (GROUPS / groups).trailing_zeros(), |bytes| {
                 bytes.extend_from_slice(&key);
                 Ok(())
@@ -285,8 +292,8 @@ impl<K: Key, V> Table<K, V> {
                 to.put(group, save_key, |bytes| save(value, bytes));
             }
         };
-        if self.changed.len() < self.few {
-            for hash in self.changed.drain(..) {
+        if self.unlisted > 0 {
+            for hash in self.journal.changed.drain(..) {
                 self.slots.with_hash(hash, |part, slot| {
                     if slot.stamp == self.stamp {
                         put(part, slot);
@@ -332,7 +339,7 @@ impl<K: Key, V> Table<K, V> {
             Ok(())
         })?;
         from.has_keys(id, self.len());
-        self.few = FEW.max(self.slots.len() / FEW_OF);
+        self.unlisted = self.few();
         Ok(())
     }
 

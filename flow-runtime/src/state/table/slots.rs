@@ -106,6 +106,15 @@ impl<K, V> Part<K, V> {
         at
     }
 
+    /// Makes room, and says by how many slots it has grown.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) -> usize {
+        let before = self.slots.len();
+        self.resize((before * 2).max(LEAST));
+        self.slots.len() - before
+    }
+
     fn resize(&mut self, size: usize) {
         let mut slots = Vec::new();
         slots.resize_with(size, || None);
@@ -200,7 +209,7 @@ impl<K, V> Slots<K, V> {
     ) -> &mut Slot<K, V> {
         let tag = tag_of(hash);
         if self.parts[part_of(hash)].room == 0 {
-            self.grow(part_of(hash));
+            self.size += self.parts[part_of(hash)].grow();
         }
         let part = &mut self.parts[part_of(hash)];
         let at = part.seek(tag, is);
@@ -213,15 +222,6 @@ impl<K, V> Slots<K, V> {
             let (key, value) = fresh();
             Slot { tag, stamp: UNCHANGED, key, value }
         })
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn grow(&mut self, part: usize) {
-        let part = &mut self.parts[part];
-        let (before, after) = (part.slots.len(), (part.slots.len() * 2).max(LEAST));
-        part.resize(after);
-        self.size += after - before;
     }
 
     /// Makes room for so many entries of key groups from `first` to `last` of `groups`.
