@@ -76,7 +76,7 @@ impl<T: 'static, F: Fn(u64) -> T + 'static> Reader for NumberedReader<T, F> {
     type Item = T;
     type Position = u64;
 
-    #[inline]
+    #[inline(always)] // The loop over the items is then compiled together with the steps behind it.
     fn poll(
         &mut self,
         cx: &PollContext<'_>,

@@ -25,12 +25,18 @@ impl<D> AtHome<D> {
         self.0.as_mut().expect(AWAY)
     }
 
-    /// Gives the value to `f`, on the stack.
+    /// Takes the value out. It must come [`back`](AtHome::back).
+    ///
+    /// No function that is given a closure, on purpose: a loop in a closure of its own is compiled before it is inlined, and
+    /// then sees a pointer once more. What loops over a batch must stand where the value lies.
     #[inline(always)]
-    pub(crate) fn lend<R>(&mut self, f: impl FnOnce(&mut D) -> R) -> R {
-        let mut value = self.0.take().expect(AWAY);
-        let result = f(&mut value);
+    pub(crate) fn leave(&mut self) -> D {
+        self.0.take().expect(AWAY)
+    }
+
+    /// Puts the value back.
+    #[inline(always)]
+    pub(crate) fn back(&mut self, value: D) {
         self.0 = Some(value);
-        result
     }
 }

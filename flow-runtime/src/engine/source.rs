@@ -146,20 +146,19 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
         let open = &mut self.readers[at];
         open.woken.is.store(false, Ordering::SeqCst);
         let cx = PollContext::new(limit, core.now(), self.epoch, &open.waker);
-        let home = &mut self.down;
         let mut items = 0_u64;
         let is_finished = core.link.recovered.as_ref().is_some_and(|recovered| recovered.finished);
         let next = if is_finished {
             // Nothing of what is refused may come out.
             open.reader.poll(&cx, &mut |_| items += 1)?
         } else {
-            let reader = &mut open.reader;
-            home.lend(|down| {
-                reader.poll(&cx, &mut |item| {
-                    items += 1;
-                    down.push(Head::NONE, item);
-                })
-            })?
+            let mut down = self.down.leave();
+            let polled = open.reader.poll(&cx, &mut |item| {
+                items += 1;
+                down.push(Head::NONE, item);
+            });
+            self.down.back(down);
+            polled?
         };
         if items > 0 && is_finished {
             return Err(Error::new(

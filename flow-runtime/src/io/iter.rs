@@ -106,7 +106,7 @@ impl<I: Iterator + 'static> Reader for IterReader<I> {
     type Item = I::Item;
     type Position = u64;
 
-    #[inline]
+    #[inline(always)]
     fn poll(
         &mut self,
         cx: &PollContext<'_>,

@@ -85,6 +85,9 @@ pub trait Reader: 'static {
     /// Emits up to [`PollContext::limit`] items and says what to do next. It must not block: a reader that has
     /// nothing answers [`Poll::Pending`] and wakes the worker by [`PollContext::waker`] when that changes.
     ///
+    /// Where it is a loop over items that are there already, write `#[inline(always)]` on it and a plain `for` in it: the loop
+    /// is then compiled together with the steps behind it, and what they count stays in registers.
+    ///
     /// # Errors
     /// When the input cannot be read; the run ends.
     fn poll(

@@ -98,15 +98,17 @@ const AHEAD: usize = 32;
 #[inline(always)]
 pub(crate) fn pass<R, S: Token, D: Consumer<S>>(
     rows: &mut Vec<R>,
-    down: &mut AtHome<D>,
+    home: &mut AtHome<D>,
     hash: impl Fn(&R) -> u64,
     push: impl Fn(&mut D, R),
 ) {
     let mut rows = rows.drain(..);
-    down.lend(|down| {
-        while !rows.as_slice().is_empty() {
-            down.expect(rows.as_slice().iter().take(AHEAD).map(&hash));
-            rows.by_ref().take(AHEAD).for_each(|row| push(down, row));
+    let mut down = home.leave();
+    while !rows.as_slice().is_empty() {
+        down.expect(rows.as_slice().iter().take(AHEAD).map(&hash));
+        for row in rows.by_ref().take(AHEAD) {
+            push(&mut down, row);
         }
-    });
+    }
+    home.back(down);
 }
