@@ -16,6 +16,15 @@ words *ARGS:
 bench *ARGS:
     cargo run --release --manifest-path bench/Cargo.toml -- {{ARGS}}
 
+# Instructions per item of the hot loops, against the committed baseline (with --bless: writes it anew). Needs valgrind.
+guard *ARGS:
+    bash bench/guard/check.sh {{ARGS}}
+
+# The same keyed work on Bytewax and on Flink, fetched from PyPI.
+engines:
+    bash bench/engines/bytewax.sh
+    bash bench/engines/flink.sh
+
 # The word count in a build that counts and times every step.
 profile *ARGS:
     cargo run --release --example word_count --features flow-runtime/profile -- --profile {{ARGS}}

@@ -10,7 +10,14 @@ pub(crate) struct AtHome<D>(Option<D>);
 
 const AWAY: &str = "the steps of a stage are back when their batch is done, and after a panic the stage is not used";
 
+/// Steps of up to so many bytes are moved. More has who captures arrays by value: it is not copied for each batch, and
+/// not put on a stack that is as large as stages need.
+const SMALL: usize = 2 << 10;
+
 impl<D> AtHome<D> {
+    /// Whether the value is to [`leave`](AtHome::leave) for a batch.
+    pub(crate) const LEAVES: bool = size_of::<D>() <= SMALL;
+
     pub(crate) fn new(value: D) -> Self {
         AtHome(Some(value))
     }
@@ -27,14 +34,14 @@ impl<D> AtHome<D> {
 
     /// Takes the value out. It must come [`back`](AtHome::back).
     ///
-    /// No function that is given a closure, on purpose: a loop in a closure of its own is compiled before it is inlined, and
-    /// then sees a pointer once more. What loops over a batch must stand where the value lies.
+    /// There is no function here that is given a closure, on purpose: a loop in a closure of its own is compiled before it is inlined, and
+    /// then sees a pointer once more. What loops over a batch stands where the value lies, or in a function that is `inline(always)`.
     #[inline(always)]
     pub(crate) fn leave(&mut self) -> D {
         self.0.take().expect(AWAY)
     }
 
-    /// Puts the value back.
+    /// Puts the value back. Where a panic comes in between, it is dropped.
     #[inline(always)]
     pub(crate) fn back(&mut self, value: D) {
         self.0 = Some(value);

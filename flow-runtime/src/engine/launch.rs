@@ -279,10 +279,10 @@ fn recover_sinks(found: &Surveyed, adopted: &Adopted, io: &Io) -> Result<Applier
 }
 
 /// The bytes of a worker's stack. A push goes through as many stages as there are, one inside the other; without
-/// optimisation each takes some kilobytes, and what users' functions need. Memory that is not used is only reserved.
+/// optimisation each takes some kilobytes, the steps themselves among them, and what users' functions need. Memory that is not used is only reserved.
 fn stack_size(stages: usize) -> usize {
     const BASE: usize = 8 << 20;
-    const STAGE: usize = 32 << 10;
+    const STAGE: usize = 48 << 10;
     // What the standard library would look at, if the size were not given.
     let asked = std::env::var("RUST_MIN_STACK").ok().and_then(|bytes| bytes.parse().ok());
     (BASE + STAGE * stages).max(asked.unwrap_or(0))

@@ -152,12 +152,14 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
             // Nothing of what is refused may come out.
             open.reader.poll(&cx, &mut |_| items += 1)?
         } else {
-            let mut down = self.down.leave();
-            let polled = open.reader.poll(&cx, &mut |item| {
-                items += 1;
-                down.push(Head::NONE, item);
-            });
-            self.down.back(down);
+            let polled = if AtHome::<D>::LEAVES {
+                let mut down = self.down.leave();
+                let polled = poll_into(&mut open.reader, &cx, &mut items, &mut down);
+                self.down.back(down);
+                polled
+            } else {
+                poll_into(&mut open.reader, &cx, &mut items, self.down.get())
+            };
             polled?
         };
         if items > 0 && is_finished {
@@ -199,6 +201,19 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
         open.next = next;
         Ok(items)
     }
+}
+
+#[inline(always)]
+fn poll_into<R: Reader, D: Consumer<Stream<R::Item>>>(
+    reader: &mut R,
+    cx: &PollContext<'_>,
+    items: &mut u64,
+    down: &mut D,
+) -> Result<Poll, Error> {
+    reader.poll(cx, &mut |item| {
+        *items += 1;
+        down.push(Head::NONE, item);
+    })
 }
 
 impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for SourceStage<S, D> {

@@ -102,13 +102,27 @@ pub(crate) fn pass<R, S: Token, D: Consumer<S>>(
     hash: impl Fn(&R) -> u64,
     push: impl Fn(&mut D, R),
 ) {
+    if AtHome::<D>::LEAVES {
+        let mut down = home.leave();
+        pass_to(rows, &mut down, hash, push);
+        home.back(down);
+    } else {
+        pass_to(rows, home.get(), hash, push);
+    }
+}
+
+#[inline(always)]
+fn pass_to<R, S: Token, D: Consumer<S>>(
+    rows: &mut Vec<R>,
+    down: &mut D,
+    hash: impl Fn(&R) -> u64,
+    push: impl Fn(&mut D, R),
+) {
     let mut rows = rows.drain(..);
-    let mut down = home.leave();
     while !rows.as_slice().is_empty() {
         down.expect(rows.as_slice().iter().take(AHEAD).map(&hash));
         for row in rows.by_ref().take(AHEAD) {
-            push(&mut down, row);
+            push(down, row);
         }
     }
-    home.back(down);
 }
