@@ -3,8 +3,8 @@
 use flow_runtime::io::{Collect, collect, from_iter};
 use flow_runtime::prelude::*;
 
-/// 32 KiB: more than is moved to the stack.
-type Factors = [u64; 4096];
+/// 4 KiB: more than is moved to the stack.
+type Factors = [u64; 512];
 
 #[dataflow]
 fn scaled(numbers: Vec<u64>, factors: Factors, out: Collect<(u64, u64)>) {
@@ -20,12 +20,12 @@ fn scaled(numbers: Vec<u64>, factors: Factors, out: Collect<(u64, u64)>) {
 
 #[test]
 fn steps_that_capture_large_values_count_like_others() {
-    let mut factors = [3; 4096];
+    let mut factors = [3; 512];
     factors[1] = 2;
     let numbers: Vec<u64> = (0..5000).collect();
     let (mut sums, mut expected) = ([0; 7], Vec::new());
     for n in &numbers {
-        let scaled = n * factors[*n as usize % 4096];
+        let scaled = n * factors[*n as usize % 512];
         let sum = &mut sums[(scaled % 7) as usize];
         *sum += scaled * 2;
         expected.push((scaled % 7, *sum));
