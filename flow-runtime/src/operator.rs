@@ -15,7 +15,7 @@ use crate::failure::Note;
 use crate::host::Host;
 use crate::plan::Plan1;
 use crate::recovery::manifest::StepSpec;
-use crate::state::{EntryMut, InItem, Lent, Saved, Shape, State, Table};
+use crate::state::{EntryMut, InItem, Lent, LoadError, Saved, Shape, State, Table};
 use crate::stream::{Keyed, Token};
 
 /// A stateless step: takes an `A`, emits any number of `B`. `C` is its configuration.
@@ -375,6 +375,39 @@ where
     }
 }
 
+/// Saves and restores a step's table. Apart from the step, and with functions where closures would do: it is then compiled once for
+/// all steps with the same types of key and state.
+fn keep<K: Key, V: Held>(id: &StepId, table: &mut Table<K, V>, control: &mut Control<'_>) {
+    match control.signal() {
+        Signal::Restore => {
+            if let Some(from) = control.restored()
+                && let Err(error) = table.restore_from(id, &from, load_held::<V>)
+            {
+                control.fail(error);
+            }
+        }
+        Signal::Barrier(_) => {
+            if let Some(changes) = control.changes() {
+                table.gather(id, changes, V::is_gone, save_held::<V>);
+            }
+            table.end_epoch(V::is_gone);
+            control.keeps(id, table.len(), table.bytes());
+        }
+        _ => {}
+    }
+}
+
+fn load_held<V: Held>(bytes: &[u8]) -> Result<V, LoadError> {
+    V::State::load_all(bytes).map(V::of_state)
+}
+
+#[inline]
+fn save_held<V: Held>(held: &V, to: &mut Vec<u8>) {
+    if let Some(state) = held.state() {
+        state.save(to);
+    }
+}
+
 /// Whether the key has state after a call.
 #[derive(Clone, Copy)]
 enum Kept {
@@ -423,30 +456,7 @@ where
         self.down.expect(hashes);
     }
     fn control(&mut self, control: &mut Control<'_>) {
-        match control.signal() {
-            Signal::Restore => {
-                let load = |bytes: &[u8]| {
-                    <Op::Held as Held>::State::load_all(bytes).map(Op::Held::of_state)
-                };
-                if let Some(from) = control.restored()
-                    && let Err(error) = self.table.restore_from(&self.id, &from, load)
-                {
-                    control.fail(error);
-                }
-            }
-            Signal::Barrier(_) => {
-                if let Some(changes) = control.changes() {
-                    self.table.gather(&self.id, changes, Op::Held::is_gone, |held, to| {
-                        if let Some(state) = held.state() {
-                            state.save(to);
-                        }
-                    });
-                }
-                self.table.end_epoch(Op::Held::is_gone);
-                control.keeps(&self.id, self.table.len(), self.table.bytes());
-            }
-            _ => {}
-        }
+        keep(&self.id, &mut self.table, control);
         self.down.control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
