@@ -421,3 +421,46 @@ fn a_fold_that_panics_is_named() {
         "fold",
     );
 }
+
+/// Panics when it is dropped, once it is armed.
+#[derive(Clone, Default)]
+struct Bomb {
+    armed: Arc<AtomicI64>,
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(self.armed.swap(0, Ordering::Relaxed) == 0, "the bomb goes off");
+    }
+}
+
+#[dataflow]
+fn guarded(numbers: Vec<u64>, before: Bomb, behind: Bomb) {
+    let all = source(from_iter(numbers));
+    let first = map(all, move |n| {
+        if n == 3 {
+            before.armed.store(1, Ordering::Relaxed);
+            panic!("trapped");
+        }
+        n
+    });
+    let by_number = key_by(first, |n| *n);
+    let second = map(by_number, move |n| {
+        if n == 5 {
+            behind.armed.store(1, Ordering::Relaxed);
+            panic!("trapped");
+        }
+        n
+    });
+    discard(second, "none is of interest");
+}
+
+/// A panic on top of a panic would end the process.
+#[test]
+fn what_a_panicking_step_holds_may_panic_when_it_is_dropped() {
+    for (numbers, step) in [(vec![1, 2, 3], "first"), (vec![4, 5, 6], "second")] {
+        let running = guarded(numbers, Bomb::default(), Bomb::default()).workers(1).spawn();
+        let error = running.and_then(|running| running.wait()).expect_err("a step panics");
+        assert_eq!((error.kind(), error.step()), (ErrorKind::Panic, Some(step)), "{error}");
+    }
+}

@@ -1,8 +1,7 @@
 //! Steps without state: map, a filter that keeps a third, map, a sum.
 //!
-//! The loop has an advantage that is not one of scheduling or copying: its sum is a local variable, so that the compiler can add or not
-//! add without a branch. A sink's sum lies in memory, where something is written or not, and a branch that goes one way in three
-//! times is guessed wrong often. The same loop with its sum behind a reference takes three times as long.
+//! A sum that lies in registers is added to without a branch; behind a pointer, something is written or not, and a branch that goes one
+//! way in three times is guessed wrong often. So this work shows whether a sink's state is in registers, too.
 
 use flow_runtime::io::{Sink, Source, for_each};
 use flow_runtime::prelude::*;

@@ -153,10 +153,7 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
             open.reader.poll(&cx, &mut |_| items += 1)?
         } else {
             let polled = if AtHome::<D>::LEAVES {
-                let mut down = self.down.leave();
-                let polled = poll_into(&mut open.reader, &cx, &mut items, &mut down);
-                self.down.back(down);
-                polled
+                poll_into(&mut open.reader, &cx, &mut items, self.down.leave().value())
             } else {
                 poll_into(&mut open.reader, &cx, &mut items, self.down.get())
             };

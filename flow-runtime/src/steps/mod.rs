@@ -103,9 +103,7 @@ pub(crate) fn pass<R, S: Token, D: Consumer<S>>(
     push: impl Fn(&mut D, R),
 ) {
     if AtHome::<D>::LEAVES {
-        let mut down = home.leave();
-        pass_to(rows, &mut down, hash, push);
-        home.back(down);
+        pass_to(rows, home.leave().value(), hash, push);
     } else {
         pass_to(rows, home.get(), hash, push);
     }
