@@ -305,6 +305,7 @@ mod tests {
                     spec: spec.clone(),
                 })
                 .collect(),
+            bases: Vec::new(),
             parts: Vec::new(),
             stored: Vec::new(),
             watermarks: Vec::new(),

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::recovery::names::SegmentName;
+use crate::recovery::names::{BaseName, SegmentName};
 use crate::state::Shape;
 use crate::time::{Epoch, Timestamp};
 
@@ -32,7 +32,9 @@ pub(crate) struct Manifest {
     pub(crate) steps: Vec<SavedStep>,
     /// The number of the next step that is new to the log. Numbers are never used again.
     pub(crate) next_step: u32,
-    /// Where the changes lie, in the order of their epochs.
+    /// Files that hold all of a range of groups. Of two that hold a group the one of the later barrier counts.
+    pub(crate) bases: Vec<Base>,
+    /// Where the changes lie, in the order of their epochs. Of a group those count that are later than its base.
     pub(crate) parts: Vec<Part>,
     /// What sinks have stored with epochs and is not known to be carried out.
     pub(crate) stored: Vec<StoredAt>,
@@ -114,6 +116,17 @@ pub(crate) struct Part {
     pub(crate) end: u64,
     /// The checksum of the frames' checksums.
     pub(crate) crc: u32,
+    /// The barrier of its last frame.
+    pub(crate) last: u64,
+}
+
+/// Everything that a range of groups holds as of a barrier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Base {
+    pub(crate) file: BaseName,
+    pub(crate) end: u64,
+    /// The checksum of the frames' checksums.
+    pub(crate) crc: u32,
 }
 
 /// Where something lies that a sink has stored with an epoch.
@@ -136,7 +149,8 @@ pub(crate) struct Record {
     pub(crate) commits: Vec<Commit>,
 }
 
-/// What a commit adds to the manifest before it.
+/// What a commit changes of the manifest before it. One with the barrier of the commit before it closes no epoch: it only says that
+/// files have been compacted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Commit {
     pub(crate) last: Committed,
@@ -147,6 +161,27 @@ pub(crate) struct Commit {
     pub(crate) stored: Vec<StoredAt>,
     /// Those that have changed.
     pub(crate) watermarks: Vec<(u32, Timestamp)>,
+    /// New bases.
+    pub(crate) bases: Vec<Base>,
+    /// What is not needed any more: nothing of it counts beside the bases.
+    pub(crate) gone_bases: Vec<BaseName>,
+    pub(crate) gone_parts: Vec<SegmentName>,
+}
+
+impl Commit {
+    /// A commit that changes nothing but what comes last.
+    pub(crate) fn of(last: Committed) -> Commit {
+        Commit {
+            last,
+            finished: false,
+            parts: Vec::new(),
+            stored: Vec::new(),
+            watermarks: Vec::new(),
+            bases: Vec::new(),
+            gone_bases: Vec::new(),
+            gone_parts: Vec::new(),
+        }
+    }
 }
 
 impl Manifest {
@@ -159,6 +194,7 @@ impl Manifest {
             finished: false,
             steps: Vec::new(),
             next_step: 0,
+            bases: Vec::new(),
             parts: Vec::new(),
             stored: Vec::new(),
             watermarks: Vec::new(),
@@ -177,6 +213,9 @@ impl Manifest {
                 _ => self.parts.push(part.clone()),
             }
         }
+        self.bases.retain(|base| !commit.gone_bases.contains(&base.file));
+        self.bases.extend(commit.bases.iter().cloned());
+        self.parts.retain(|part| !commit.gone_parts.contains(&part.file));
         self.stored.clone_from(&commit.stored);
         for (step, time) in &commit.watermarks {
             match self.watermarks.iter_mut().find(|(known, _)| known == step) {
