@@ -2,6 +2,7 @@
 //! else.
 
 mod changes;
+mod crashes;
 mod damage;
 mod decode;
 mod disk;
