@@ -66,9 +66,11 @@ pub(crate) fn history(
         let mut first = None;
         let mut each = |manifest: &Manifest| {
             let Some(committed) = manifest.last else { return };
+            // What a file begins with was committed by another file, which may be gone. What has gone on from this run has gone on
+            // from that, too.
+            let begins = first.is_none();
             first.get_or_insert(committed);
-            // What a file begins with was committed by another file.
-            if committed.generation != generation || !leads(&committed) {
+            if !begins && !leads(&committed) {
                 return;
             }
             here.retain(|past| past.committed.barrier != committed.barrier);
