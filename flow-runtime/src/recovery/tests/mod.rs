@@ -10,6 +10,7 @@ mod fence;
 mod golden;
 mod past;
 mod refusals;
+mod soak;
 mod torn;
 
 use std::sync::Arc;
