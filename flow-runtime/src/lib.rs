@@ -165,8 +165,11 @@ pub mod __private {
         FilterFn, FilterPlan, Held, Optional, StatefulFn, StatefulPlan, StepFn, StepPlan,
     };
     pub use crate::plan::*;
+    pub use crate::state::older::{
+        Migrates, TryMigrates, Version, from_older, is_older, parts_of, same_name, try_from_older,
+    };
     pub use crate::state::{
-        Field, LoadError, Saved, Schema, State, Variant, load_foreign, save_foreign,
+        Field, LoadError, Reader, Saved, Schema, Shape, State, Variant, load_foreign, save_foreign,
     };
     pub use crate::steps::exactly_once::{Holds, NoEnds, Within};
     pub use crate::steps::{__seal as seal, Branch, Feed, SourceFlow};
