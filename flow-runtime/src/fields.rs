@@ -126,11 +126,7 @@ impl<F: ForeignField<N>, const N: usize> ForeignAt<F, N> {
     ///
     /// # Errors
     /// Where it is another one.
-    pub fn reader(
-        was: &Shape,
-        name: &str,
-        is: &'static str,
-    ) -> Result<Reader<F::Type>, LoadError>
+    pub fn reader(was: &Shape, name: &str, is: &'static str) -> Result<Reader<F::Type>, LoadError>
     where
         F::Type: 'static,
     {

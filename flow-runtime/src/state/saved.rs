@@ -232,9 +232,11 @@ impl<T: Saved> Saved for Option<T> {
     {
         let Shape::Option(some) = was else { return Err(differs::<Self>(was)) };
         let some = Reader::<T>::of(some)?;
-        Ok(Reader::new(move |from| {
-            if bool::load(from)? { some.read(from).map(Some) } else { Ok(None) }
-        }))
+        Ok(Reader::new(
+            move |from| {
+                if bool::load(from)? { some.read(from).map(Some) } else { Ok(None) }
+            },
+        ))
     }
 }
 
@@ -311,7 +313,6 @@ macro_rules! sequences {
 }
 sequences!(Vec VecDeque);
 
-// The elements of a set are not migrated, and neither are the keys of a map: two of them could become the same.
 impl<T: Saved + Ord> Saved for BTreeSet<T> {
     const SCHEMA: &'static Schema = &Schema::List(T::SCHEMA);
     fn save(&self, to: &mut Vec<u8>) {
@@ -321,6 +322,12 @@ impl<T: Saved + Ord> Saved for BTreeSet<T> {
     fn load(from: &mut &[u8]) -> Result<Self, LoadError> {
         let length = load_length(from)?;
         (0..length).map(|_| T::load(from)).collect()
+    }
+    fn older(was: &Shape) -> Result<Reader<Self>, LoadError>
+    where
+        Self: 'static,
+    {
+        Err(not_of_set::<Self>(was))
     }
 }
 impl<T: Saved + Ord + 'static> State for BTreeSet<T> {}
@@ -335,14 +342,34 @@ impl<T: Saved + Eq + Hash, H: BuildHasher + Default> Saved for HashSet<T, H> {
         let length = load_length(from)?;
         (0..length).map(|_| T::load(from)).collect()
     }
+    fn older(was: &Shape) -> Result<Reader<Self>, LoadError>
+    where
+        Self: 'static,
+    {
+        Err(not_of_set::<Self>(was))
+    }
 }
 impl<T: Saved + Eq + Hash + 'static, H: BuildHasher + Default + 'static> State for HashSet<T, H> {}
 
-/// Reads the values of a map with these keys; nothing if it was another map, or none.
-fn values_of<K: Saved, V: Saved + 'static>(was: &Shape) -> Result<Option<Reader<V>>, LoadError> {
+/// Reads the values of a map. What its entries are told apart by stays as it is: two keys could become the same.
+fn values_of<M: Saved, K: Saved, V: Saved + 'static>(was: &Shape) -> Result<Reader<V>, LoadError> {
+    let Shape::Map(key, value) = was else { return Err(differs::<M>(was)) };
+    match key.differences(&Shape::from(K::SCHEMA)) {
+        None => Reader::of(value),
+        Some(difference) => {
+            Err(LoadError::new(format!("the keys of a map are not converted: {difference}")))
+        }
+    }
+}
+
+/// Why a set cannot be read: its elements stay as they are, too.
+fn not_of_set<S: Saved>(was: &Shape) -> LoadError {
+    let error = differs::<S>(was);
     match was {
-        Shape::Map(key, value) if Shape::from(K::SCHEMA) == **key => Reader::of(value).map(Some),
-        _ => Ok(None),
+        Shape::List(_) => {
+            LoadError::new(format!("the elements of a set are not converted: {}", error.what()))
+        }
+        _ => error,
     }
 }
 
@@ -363,7 +390,7 @@ impl<K: Saved + Ord, V: Saved> Saved for BTreeMap<K, V> {
     where
         Self: 'static,
     {
-        let value = values_of::<K, V>(was)?.ok_or_else(|| differs::<Self>(was))?;
+        let value = values_of::<Self, K, V>(was)?;
         Ok(Reader::new(move |from| {
             let length = load_length(from)?;
             (0..length).map(|_| Ok((K::load(from)?, value.read(from)?))).collect()
@@ -389,7 +416,7 @@ impl<K: Saved + Eq + Hash, V: Saved, H: BuildHasher + Default> Saved for HashMap
     where
         Self: 'static,
     {
-        let value = values_of::<K, V>(was)?.ok_or_else(|| differs::<Self>(was))?;
+        let value = values_of::<Self, K, V>(was)?;
         Ok(Reader::new(move |from| {
             let length = load_length(from)?;
             (0..length).map(|_| Ok((K::load(from)?, value.read(from)?))).collect()
