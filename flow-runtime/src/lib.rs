@@ -166,7 +166,8 @@ pub mod __private {
     };
     pub use crate::plan::*;
     pub use crate::state::older::{
-        Migrates, TryMigrates, Version, from_older, is_older, parts_of, same_name, try_from_older,
+        Migrates, NameOf, NoName, TryMigrates, Version, from_older, is_named, is_older, parts_of,
+        try_from_older,
     };
     pub use crate::state::{
         Field, LoadError, Reader, Saved, Schema, Shape, State, Variant, load_foreign, save_foreign,

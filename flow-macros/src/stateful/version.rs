@@ -138,10 +138,13 @@ impl Version {
             ),
         );
         quote_spanned! {ty.span()=>
-            const _: () = ::core::assert!(
-                #private::same_name(<#ty as #private::Version<#before>>::NAME, #name),
-                #text
-            );
+            const _: () = {
+                use #private::NoName as _;
+                ::core::assert!(
+                    #private::is_named(#private::NameOf::<#ty, #before>::NAME, #name),
+                    #text
+                );
+            };
         }
     }
 

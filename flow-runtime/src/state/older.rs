@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::fmt::Display;
+use std::marker::PhantomData;
 
 use crate::description::short_type_name;
 use crate::state::{LoadError, Saved, Schema, Shape};
@@ -114,6 +115,22 @@ pub trait Version<const N: u32>: Saved {
     const NAME: &'static str;
 }
 
+/// What the log knows version `N` of a type by; nothing where `T` is no such version, which is reported elsewhere.
+#[derive(Debug)]
+pub struct NameOf<T, const N: u32>(PhantomData<fn(T)>);
+
+impl<T: Version<N>, const N: u32> NameOf<T, N> {
+    /// The name. An inherent constant goes before one of a trait, where its bounds hold.
+    pub const NAME: Option<&'static str> = Some(T::NAME);
+}
+
+/// Any other type has no name.
+pub trait NoName {
+    /// None.
+    const NAME: Option<&'static str> = None;
+}
+impl<T, const N: u32> NoName for NameOf<T, N> {}
+
 /// Can be made from its older version, `from = Old`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be made from its older version `{Old}`",
@@ -188,13 +205,14 @@ fn reader_of_older<Old: Saved + 'static>(was: &Shape) -> Result<Reader<Old>, Loa
     })
 }
 
-/// Whether two names are the same, where constants are made.
-pub const fn same_name(one: &str, other: &str) -> bool {
-    let (one, other) = (one.as_bytes(), other.as_bytes());
-    let mut same = one.len() == other.len();
+/// Whether a name, if there is one, is this one. Asked while a program is compiled.
+pub const fn is_named(name: Option<&str>, as_is: &str) -> bool {
+    let Some(name) = name else { return true };
+    let (name, as_is) = (name.as_bytes(), as_is.as_bytes());
+    let mut same = name.len() == as_is.len();
     let mut at = 0;
-    while same && at < one.len() {
-        same = one[at] == other[at];
+    while same && at < name.len() {
+        same = name[at] == as_is[at];
         at += 1;
     }
     same

@@ -183,7 +183,7 @@ fn what_has_changed_without_a_version_is_found_inside() {
     );
     assert_eq!(
         refused::<other::Of, other::two::Of>(),
-        "in field `0`, the type was ``a v1`` and is ``a v2``"
+        "in field `0`, the type was `a v1` and is `a v2`"
     );
 }
 
