@@ -139,6 +139,7 @@ impl Version {
         );
         quote_spanned! {ty.span()=>
             const _: () = {
+                #[allow(unused_imports)] // It is used where there is no name.
                 use #private::NoName as _;
                 ::core::assert!(
                     #private::is_named(#private::NameOf::<#ty, #before>::NAME, #name),

@@ -21,7 +21,7 @@ use crate::profile::Profile;
 use crate::profile::steps::PER_STEP;
 use crate::recovery::RecoveryLog;
 use crate::recovery::check::read_stored;
-use crate::recovery::compare::Fate;
+use crate::recovery::compare::{Fate, Fated};
 use crate::recovery::folder::Folder;
 use crate::recovery::start::{self, Adopted};
 
@@ -228,8 +228,9 @@ pub(crate) fn plan_start<P: FlowPlan>(
     let fits = compared.unfit.is_empty();
     let would = if fits { "goes on" } else { "is refused" };
     let mut text = format!("`{folder}`: a start {would} at epoch {resume}\n");
-    for (id, fate) in compared.fates {
+    for Fated { id, fate, .. } in compared.fates {
         let _ = match fate {
+            Fate::Migrated { change, .. } => writeln!(text, "  migrated {id}: {change}"),
             Fate::Kept => writeln!(text, "  kept     {id}"),
             Fate::Renamed(from) => writeln!(text, "  renamed  {id}, which was {from}"),
             Fate::New => writeln!(text, "  new      {id}"),

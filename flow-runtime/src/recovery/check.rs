@@ -1,13 +1,13 @@
 //! Reading everything that a commit names: is it whole, and where does what lie?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
 use crate::error::Error;
 use crate::io::PartitionId;
 use crate::io::file::{File, Files};
-use crate::recovery::block::{Block, Kind, NO_GROUP};
+use crate::recovery::block::{Block, BlockHead, Kind, NO_GROUP};
 use crate::recovery::fault::{damaged, failed, refused};
 use crate::recovery::frame::{Bad, FileKind, Frames, frame_type, read_header};
 use crate::recovery::manifest::{Manifest, Part, StoredAt};
@@ -20,12 +20,36 @@ pub(crate) struct Checked {
     pub(crate) segments: Vec<CheckedFile>,
     pub(crate) frames: BTreeMap<u32, Vec<FrameAt>>,
     pub(crate) positions: BTreeMap<u32, BTreeMap<PartitionId, Vec<u8>>>,
+    /// By the number of the step, what there is of it.
+    pub(crate) written: BTreeMap<u32, Written>,
+}
+
+/// What a log holds of a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Entries, those that later ones replace included.
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+    /// The schemas of the blocks with values.
+    pub(crate) schemas: BTreeSet<u32>,
 }
 
 impl Checked {
-    /// Whether there is anything of the step with this number.
-    pub(crate) fn has(&self, step: u32) -> bool {
-        self.frames.contains_key(&step) || self.positions.contains_key(&step)
+    /// What there is of the step with this number.
+    pub(crate) fn written(&self, step: u32) -> Option<Written> {
+        self.written.get(&step).cloned()
+    }
+
+    fn note(&mut self, head: BlockHead, entries: u32, bytes: usize) {
+        let written = self.written.entry(head.step).or_default();
+        written.entries += u64::from(entries);
+        written.bytes += bytes as u64;
+        match head.kind {
+            Kind::Tombstone | Kind::EntryTombstone => {}
+            // The last one is the one that counts.
+            Kind::Broadcast => written.schemas = BTreeSet::from([head.schema]),
+            _ => drop(written.schemas.insert(head.schema)),
+        }
     }
 }
 
@@ -89,6 +113,9 @@ fn check_part(
         let malformed = || Bad::at(offset, "a block is malformed");
         let block = Block::decode(frame.payload).ok_or_else(malformed)?;
         let step = block.head.step;
+        if block.head.kind != Kind::Stored {
+            checked.note(block.head, head.count, frame.payload.len());
+        }
         match block.head.kind {
             Kind::Partition => {
                 let positions = checked.positions.entry(step).or_default();

@@ -20,6 +20,7 @@
 //! | `start` | how a run takes over a log |
 //! | `compare` | what may change between two runs |
 //! | `recovered` | what is restored, and by whom |
+//! | `older` | reading what was saved under older versions |
 //! | `report`, `fault` | what is said |
 
 pub(crate) mod block;
@@ -34,6 +35,7 @@ pub(crate) mod frame;
 pub(crate) mod manifest;
 mod names;
 pub(crate) mod newest;
+pub(crate) mod older;
 pub(crate) mod recovered;
 mod report;
 pub(crate) mod segment;

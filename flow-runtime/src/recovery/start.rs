@@ -18,7 +18,7 @@ use crate::recovery::RecoveryLog;
 use crate::recovery::changes::{StepName, StepNames};
 use crate::recovery::check::check;
 use crate::recovery::commits::CommitLog;
-use crate::recovery::compare::{Compared, Fate, compare, compare_all};
+use crate::recovery::compare::{Compared, Fate, Fated, compare, compare_all};
 use crate::recovery::fault::{damaged, failed, refused};
 use crate::recovery::fence::Fence;
 use crate::recovery::folder::{
@@ -28,6 +28,7 @@ use crate::recovery::frame::{Bad, HEADER};
 use crate::recovery::manifest::{Format, Manifest, StepSpec, StoredAt};
 use crate::recovery::names::{CommitName, Copy2, Layout};
 use crate::recovery::newest::{Found, newest};
+use crate::recovery::older::schema_of;
 use crate::recovery::recovered::Recovered;
 
 /// No log is begun more often than this.
@@ -102,7 +103,7 @@ impl Folder {
         let found = read_newest(&files, &layout, &log_id, &format, generation)?;
         let Found { mut manifest, repaired, .. } = found;
         let checked = check(&files, &layout, &log_id, &manifest)?;
-        let compared = compare(&manifest, steps, &log.allowed, &|step| checked.has(step))?;
+        let compared = compare(&manifest, steps, &log.allowed, &|step| checked.written(step))?;
         let Compared { steps, next_step, fates, unfit: _ } = compared;
         manifest.workers = u32::try_from(workers).unwrap_or(u32::MAX);
         (manifest.steps, manifest.next_step) = (steps, next_step);
@@ -117,8 +118,8 @@ impl Folder {
                 .steps
                 .iter()
                 .map(|step| {
-                    let digest = step.spec.slots.first().map_or(0, |slot| slot.shape.digest());
-                    let name = StepName { number: step.number, schema: digest as u32 };
+                    let schema = step.spec.slots.first().map_or(0, |slot| schema_of(&slot.shape));
+                    let name = StepName { number: step.number, schema };
                     (StepId::of(&step.id), name)
                 })
                 .collect(),
@@ -133,10 +134,13 @@ impl Folder {
             barrier: manifest.next_barrier(),
             generation,
             repaired,
-            dropped: fates
-                .into_iter()
-                .filter_map(|(id, fate)| (fate == Fate::Dropped).then_some(id))
+            older: manifest
+                .steps
+                .iter()
+                .map(|step| (step.number, step.spec.older().cloned().collect()))
                 .collect(),
+            dropped: ids_of(&fates, |fate| *fate == Fate::Dropped),
+            migrated: ids_of(&fates, |fate| matches!(fate, Fate::Migrated { .. })),
             began,
             finished: manifest.finished,
             segments: checked.segments,
@@ -158,6 +162,11 @@ impl Folder {
     }
 }
 
+/// The ids of the steps with such a fate.
+fn ids_of(fates: &[Fated], is_it: impl Fn(&Fate) -> bool) -> Vec<String> {
+    fates.iter().filter(|fated| is_it(&fated.fate)).map(|fated| fated.id.clone()).collect()
+}
+
 /// What `--plan` shows: how a start would compare steps, without starting. `None` for a log that does not exist yet.
 pub(crate) fn plan(
     files: &Arc<dyn Files>,
@@ -173,7 +182,8 @@ pub(crate) fn plan(
     check_workers(&format, workers)?;
     let found = read_newest(files, &layout, &log_id, &format, u64::MAX)?;
     let checked = check(files, &layout, &log_id, &found.manifest)?;
-    let compared = compare_all(&found.manifest, steps, &log.allowed, &|step| checked.has(step))?;
+    let compared =
+        compare_all(&found.manifest, steps, &log.allowed, &|step| checked.written(step))?;
     Ok(Some((found.manifest, compared)))
 }
 

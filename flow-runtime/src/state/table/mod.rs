@@ -14,7 +14,7 @@ use crate::recovery::changes::Changes;
 use crate::recovery::recovered::{Keyed, Restoring};
 use crate::state::key_code::{check_key, form_of, load_key, save_key};
 use crate::state::table::slots::{Slot, Slots, UNCHANGED};
-use crate::state::{GROUPS, LoadError, group_of};
+use crate::state::{GROUPS, LoadError, Reader, Shape, group_of};
 use crate::stream::Token;
 
 /// A key to look up: lent, or still in its item.
@@ -319,8 +319,10 @@ impl<K: Key, V> Table<K, V> {
         id: &StepId,
         from: &Restoring<'_>,
         load: impl Fn(&[u8]) -> Result<V, LoadError>,
+        older: impl Fn(&Shape) -> Result<Reader<V>, LoadError>,
     ) -> Result<(), Error> {
         self.saves();
+        let older = from.older(id, older)?;
         let (hasher, groups) = (from.hasher(), from.groups());
         if let Some(own) = from.own_groups() {
             self.slots.reserve(from.keys_at_least(id), own, groups);
@@ -333,7 +335,11 @@ impl<K: Key, V> Table<K, V> {
                 return Err(LoadError::new("a key does not belong to its key group"));
             }
             match entry {
-                Keyed::Value { value, .. } => self.restore(hash, key, load(value)?),
+                Keyed::Value { value, older: None, .. } => self.restore(hash, key, load(value)?),
+                Keyed::Value { value, older: Some(schema), .. } => {
+                    let value = convert(id, &key, || older.load(schema, value))?;
+                    self.restore(hash, key, value);
+                }
                 Keyed::Gone { .. } => self.restore_gone(hash, &key),
             }
             Ok(())
@@ -360,6 +366,21 @@ impl<K: Key, V> Table<K, V> {
     fn restore_gone(&mut self, hash: u64, key: &K) {
         self.slots.remove(hash, |stored, _| stored == key);
     }
+}
+
+/// Loads what an older version has saved: what the user's conversion says, or panics with, names the key.
+fn convert<K: Key, V>(
+    id: &StepId,
+    key: &K,
+    load: impl FnOnce() -> Result<V, LoadError>,
+) -> Result<V, LoadError> {
+    let note = Note::beside_key(id, key);
+    let loaded = load();
+    note.clear();
+    loaded.map_err(|error| match serde_json::to_string(key) {
+        Ok(key) => LoadError::new(format!("{} (of key {key})", error.what())),
+        Err(_) => error,
+    })
 }
 
 #[cfg(test)]
