@@ -45,6 +45,8 @@
 //!   seeded schedule. [`RunOptions`]: the flags of a program. [`EpochPolicy`]: when an epoch ends.
 //! * [`Dataflow::profile`], [`Profile`]: where the time of a run went.
 //! * [`Dataflow::recovery`], [`RecoveryLog`], [`RecoveryReport`]: going on where the last run was.
+//! * [`schema_lock`]: a file that says what a dataflow keeps, checked by its tests, so that what does not fit is found before it is
+//!   deployed.
 //! * [`graph`]: the const graph of a dataflow, and its pictures.
 //! * [`host`], [`plan`], [`consumer`], [`control`]: for those who bring a host of their own.
 //!
@@ -79,6 +81,7 @@ pub mod plan;
 mod profile;
 mod recovery;
 mod run;
+pub mod schema_lock;
 pub mod state;
 pub mod steps;
 pub mod stream;

@@ -8,6 +8,7 @@
 //!
 //! A crash at any point leads back to 1.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -16,7 +17,7 @@ use crate::error::Error;
 use crate::io::file::{Files, Lock};
 use crate::recovery::RecoveryLog;
 use crate::recovery::changes::{StepName, StepNames};
-use crate::recovery::check::check;
+use crate::recovery::check::{Written, check};
 use crate::recovery::commits::CommitLog;
 use crate::recovery::compare::{Compared, Fate, Fated, compare, compare_all};
 use crate::recovery::fault::{damaged, failed, refused};
@@ -30,6 +31,7 @@ use crate::recovery::names::{CommitName, Copy2, Layout};
 use crate::recovery::newest::{Found, newest};
 use crate::recovery::older::schema_of;
 use crate::recovery::recovered::Recovered;
+use crate::time::Epoch;
 
 /// No log is begun more often than this.
 const RUNS_MAX: u64 = 1 << 60;
@@ -167,6 +169,15 @@ fn ids_of(fates: &[Fated], is_it: impl Fn(&Fate) -> bool) -> Vec<String> {
     fates.iter().filter(|fated| is_it(&fated.fate)).map(|fated| fated.id.clone()).collect()
 }
 
+/// What a start would find.
+pub(crate) struct Planned {
+    /// Where it would go on.
+    pub(crate) epoch: Epoch,
+    pub(crate) compared: Compared,
+    /// By the number of the step, what there is of it.
+    pub(crate) written: BTreeMap<u32, Written>,
+}
+
 /// What `--plan` shows: how a start would compare steps, without starting. `None` for a log that does not exist yet.
 pub(crate) fn plan(
     files: &Arc<dyn Files>,
@@ -174,7 +185,7 @@ pub(crate) fn plan(
     dataflow: &str,
     steps: &[(StepId, StepSpec)],
     workers: usize,
-) -> Result<Option<(Manifest, Compared)>, Error> {
+) -> Result<Option<Planned>, Error> {
     let layout = Layout::new(&log.folder);
     check_folder(&**files, &layout)?;
     let Some((log_id, format)) = read_format(files, &layout)? else { return Ok(None) };
@@ -184,7 +195,8 @@ pub(crate) fn plan(
     let checked = check(files, &layout, &log_id, &found.manifest)?;
     let compared =
         compare_all(&found.manifest, steps, &log.allowed, &|step| checked.written(step))?;
-    Ok(Some((found.manifest, compared)))
+    let epoch = found.manifest.resume_epoch();
+    Ok(Some(Planned { epoch, compared, written: checked.written }))
 }
 
 /// The newest commit of all generations below `generation`; of a log without any, a manifest of nothing.

@@ -14,3 +14,6 @@ pub use saved::{LoadError, Saved, State, load_foreign, save_foreign};
 pub use schema::{Field, Schema, Variant};
 pub use shape::Shape;
 pub use table::{EntryMut, InItem, Lent, Lookup, Table};
+
+#[cfg(test)]
+pub(crate) use shape::tests as shape_tests;
