@@ -130,6 +130,11 @@ impl Saved {
         self.stored || self.written.is_some() && !self.step.spec.keeps_nothing()
     }
 
+    /// The schemas of its entries.
+    fn schemas(&self) -> BTreeSet<u32> {
+        self.written.as_ref().map(|written| written.schemas.clone()).unwrap_or_default()
+    }
+
     /// How it goes on as what it is now.
     fn fit(&self, now: &StepSpec) -> Fit {
         let before = &self.step.spec;
@@ -144,11 +149,16 @@ impl Saved {
             if was.name != is.name {
                 return Fit::No(None);
             }
-            if let Err(error) = is.reads.check(&was.shape) {
-                return Fit::No(Some(error));
+            // A start that converts and saves nothing, because a conversion fails, can be taken back.
+            let taken_back =
+                self.older.contains(&is.shape) && !self.schemas().contains(&schema_of(&was.shape));
+            if !taken_back {
+                if let Err(error) = is.reads.check(&was.shape) {
+                    return Fit::No(Some(error));
+                }
+                change = was.shape.differences(&is.shape);
+                shapes.push(was.shape.clone());
             }
-            change = was.shape.differences(&is.shape);
-            shapes.push(was.shape.clone());
         }
         self.fit_older(shapes, now, change)
     }
@@ -156,7 +166,7 @@ impl Saved {
     /// The same for what older versions have written: it has to be known, and the program must still be able to read it.
     fn fit_older(&self, shapes: Vec<Shape>, now: &StepSpec, change: Option<String>) -> Fit {
         let current = now.slots.first();
-        let mut schemas = self.written.clone().unwrap_or_default().schemas;
+        let mut schemas = self.schemas();
         if let Some(current) = current {
             schemas.remove(&schema_of(&current.shape));
         }

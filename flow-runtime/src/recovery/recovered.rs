@@ -221,6 +221,22 @@ impl<'a> Restoring<'a> {
             .map_err(|error| refused(error.to_string()).at_step(id))
     }
 
+    /// State that an older version has saved cannot be converted.
+    pub(crate) fn not_converted(&self, id: &StepId, error: &LoadError) -> Error {
+        refused(error.to_string()).help(self.ways_out(id, true)).at_step(id)
+    }
+
+    /// What to do about state that cannot be loaded.
+    fn ways_out(&self, id: &StepId, is_older: bool) -> String {
+        let way = match is_older {
+            true => {
+                "let the conversion from the older version take this value; until something is saved the program of before can go on"
+            }
+            false => "if the type's serde implementation has changed, change it back",
+        };
+        format!("{way}; or begin the step anew: `--drop-state {id}@{}`", self.recovered.epoch)
+    }
+
     /// Gives the value that every worker has to `each`, with its schema where that is not the one of today.
     pub(crate) fn broadcast(
         &self,
@@ -272,21 +288,12 @@ impl<'a> Restoring<'a> {
                     None => return Err(malformed("the entries of a block are malformed")),
                     Some(Ok(())) => {}
                     Some(Err(error)) => {
-                        let way = match older {
-                            Some(_) => "let the conversion from the older version take this value",
-                            None => {
-                                "if the type's serde implementation has changed, change it back"
-                            }
-                        };
                         return Err(refused(format!(
                             "`{}` holds, at byte {}, state that cannot be loaded: {error}",
                             path.display(),
                             frame.offset
                         ))
-                        .help(format!(
-                            "{way}, or begin the step anew: `--drop-state {id}@{}`",
-                            self.recovered.epoch
-                        ))
+                        .help(self.ways_out(id, older.is_some()))
                         .at_step(id));
                     }
                 }

@@ -299,6 +299,19 @@ mod versions {
     }
 
     #[test]
+    fn as_long_as_nothing_of_the_new_version_is_saved_it_can_be_taken_back() {
+        let mut log = saved(&carts::<Cart>());
+        log.steps[0].spec.add_older(vec![shape::<CartV1>()]);
+        let (before, allowed) = (now(&carts::<CartV1>()), Allowed::default());
+        let written = blocks(&[shape::<CartV1>()]);
+        let compared = compare(&log, &before, &allowed, &written).expect("it is as it was");
+        assert_eq!(compared.fates[0].fate, Fate::Kept);
+        assert_eq!(compared.steps, saved(&carts::<CartV1>()).steps);
+        let written = blocks(&[shape::<CartV1>(), shape::<Cart>()]);
+        compare(&log, &before, &allowed, &written).expect_err("there is something of it");
+    }
+
+    #[test]
     fn without_a_chain_it_is_refused_with_the_way_to_one() {
         let log = saved(&carts::<CartV2>());
         let error = compare(&log, &now(&carts::<later::Cart>()), &Allowed::default(), &all);

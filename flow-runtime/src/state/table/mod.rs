@@ -2,6 +2,7 @@
 
 mod slots;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 
@@ -327,23 +328,30 @@ impl<K: Key, V> Table<K, V> {
         if let Some(own) = from.own_groups() {
             self.slots.reserve(from.keys_at_least(id), own, groups);
         }
+        let mut unconverted = Unconverted::default();
         from.keyed(id, |group, entry| {
-            let (Keyed::Value { key, .. } | Keyed::Gone { key }) = entry;
-            let key: K = load_key(key)?;
+            let (Keyed::Value { key: bytes, .. } | Keyed::Gone { key: bytes }) = entry;
+            let key: K = load_key(bytes)?;
             let hash = hasher.hash(&key);
             if group_of(hash, groups) != u32::from(group) {
                 return Err(LoadError::new("a key does not belong to its key group"));
             }
+            unconverted.replaced(bytes);
             match entry {
                 Keyed::Value { value, older: None, .. } => self.restore(hash, key, load(value)?),
                 Keyed::Value { value, older: Some(schema), .. } => {
-                    let value = convert(id, &key, || older.load(schema, value))?;
-                    self.restore(hash, key, value);
+                    match convert(id, &key, || older.load(schema, value)) {
+                        Ok(value) => self.restore(hash, key, value),
+                        Err(error) => return unconverted.add(bytes, error),
+                    }
                 }
                 Keyed::Gone { .. } => self.restore_gone(hash, &key),
             }
             Ok(())
         })?;
+        if let Some(error) = unconverted.first() {
+            return Err(from.not_converted(id, error));
+        }
         from.has_keys(id, self.len());
         self.unlisted = self.few();
         Ok(())
@@ -368,6 +376,35 @@ impl<K: Key, V> Table<K, V> {
     }
 }
 
+/// Keys whose state was saved by an older version and could not be converted. Only the last state of a key has to be: what a
+/// later one replaces may be what nothing converts any more.
+#[derive(Default)]
+struct Unconverted(BTreeMap<Box<[u8]>, LoadError>);
+
+/// So many keys that cannot be converted are not waited for.
+const UNCONVERTED_MAX: usize = 1 << 16;
+
+impl Unconverted {
+    #[inline]
+    fn replaced(&mut self, key: &[u8]) {
+        if !self.0.is_empty() {
+            self.0.remove(key);
+        }
+    }
+
+    fn add(&mut self, key: &[u8], error: LoadError) -> Result<(), LoadError> {
+        if self.0.len() >= UNCONVERTED_MAX {
+            return Err(error);
+        }
+        self.0.insert(key.into(), error);
+        Ok(())
+    }
+
+    fn first(&self) -> Option<&LoadError> {
+        self.0.values().next()
+    }
+}
+
 /// Loads what an older version has saved: what the user's conversion says, or panics with, names the key.
 fn convert<K: Key, V>(
     id: &StepId,
@@ -378,7 +415,7 @@ fn convert<K: Key, V>(
     let loaded = load();
     note.clear();
     loaded.map_err(|error| match serde_json::to_string(key) {
-        Ok(key) => LoadError::new(format!("{} (of key {key})", error.what())),
+        Ok(key) => LoadError::new(format!("of key {key}: {}", error.what())),
         Err(_) => error,
     })
 }
@@ -389,7 +426,6 @@ mod tests {
     use crate::recovery::block::{Block, Kind};
     use crate::recovery::changes::{Buffers, StepName, StepNames};
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     /// What happens to a table that is saved.
