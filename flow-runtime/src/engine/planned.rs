@@ -68,6 +68,7 @@ pub(crate) fn plan_start<P: FlowPlan>(
             Fate::Renamed(from) => writeln!(text, "  renamed   {id}, which was {from}{size}"),
             Fate::New => writeln!(text, "  new       {id}"),
             Fate::Dropped => writeln!(text, "  dropped   {id}{size}"),
+            Fate::Unfit => writeln!(text, "  refused   {id}{size}"),
         };
     }
     for unfit in compared.unfit {
@@ -78,7 +79,7 @@ pub(crate) fn plan_start<P: FlowPlan>(
 
 fn changes(fate: &Fate) -> bool {
     match fate {
-        Fate::Kept | Fate::New => false,
+        Fate::Kept | Fate::New | Fate::Unfit => false,
         Fate::Renamed(_) | Fate::Migrated { .. } | Fate::Dropped => true,
     }
 }

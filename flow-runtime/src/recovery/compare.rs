@@ -69,6 +69,8 @@ pub(crate) enum Fate {
     },
     New,
     Dropped,
+    /// None: the start is refused.
+    Unfit,
 }
 
 /// A step, and what becomes of its state.
@@ -256,11 +258,11 @@ pub(crate) fn compare_all(
                     }
                     Fit::No(why) => {
                         unfit.push(changed(id, &known.step.spec, spec, why.as_ref()));
-                        continue;
+                        Fate::Unfit
                     }
                     Fit::Unreadable(shape, why) => {
                         unfit.push(unreadable(id, shape.as_ref(), spec, &why));
-                        continue;
+                        Fate::Unfit
                     }
                 }
             }
@@ -275,11 +277,13 @@ pub(crate) fn compare_all(
     }
     for known in old.into_iter().filter(Saved::keeps) {
         let Saved { step, .. } = known;
-        if is_dropped(&step.id, false) {
-            fates.push(Fated { saved: Some(step.number), id: step.id, fate: Fate::Dropped });
+        let fate = if is_dropped(&step.id, false) {
+            Fate::Dropped
         } else {
             unfit.push(gone(&step, steps, saved, &ids));
-        }
+            Fate::Unfit
+        };
+        fates.push(Fated { saved: Some(step.number), id: step.id, fate });
     }
     fates.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(Compared { steps: kept, next_step, fates, unfit })

@@ -68,7 +68,7 @@ pub struct RunOptions {
     #[arg(long, env = "FLOW_FINISH")]
     pub finish: bool,
 
-    /// Show what a start would keep, migrate, rename and drop of the saved state, and exit: with 0 if all is kept or new, 3 if
+    /// Show what a start would keep, migrate, rename and drop of the saved state, and exit: with 0 if all of it is kept, 3 if
     /// not, 1 if the start would be refused
     #[arg(long, env = "FLOW_PLAN")]
     pub plan: bool,

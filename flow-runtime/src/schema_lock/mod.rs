@@ -220,7 +220,7 @@ fn changes(compared: &Compared) -> String {
             Fate::Migrated { change, .. } => {
                 write!(text, "\n  step `{id}` is converted: {change}")
             }
-            Fate::Kept | Fate::Renamed(_) | Fate::Dropped => Ok(()),
+            Fate::Kept | Fate::Renamed(_) | Fate::Dropped | Fate::Unfit => Ok(()),
         };
     }
     text

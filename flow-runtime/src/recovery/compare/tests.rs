@@ -246,7 +246,7 @@ mod versions {
         let none = Allowed::default();
         let [first, second, third] = [shape::<CartV1>(), shape::<CartV2>(), shape::<Cart>()];
         let log = saved(&carts::<CartV1>());
-        let written = blocks(&[first.clone()]);
+        let written = blocks(std::slice::from_ref(&first));
         let compared = compare(&log, &now(&carts::<CartV2>()), &none, &written).expect("migrates");
         assert_eq!(numbers(&compared), [("carts", 0)]);
         assert_eq!(

@@ -45,27 +45,19 @@ pub(super) fn changed(id: &str, old: &StepSpec, new: &StepSpec, why: Option<&Loa
     let _ = write!(text, "\n    saved: {}\n    now:   {}", shown(old), shown(new));
     let shapes = old.slots.first().zip(new.slots.first());
     let shapes = shapes.map(|(old, new)| (&old.shape, &new.shape));
+    let mut ways = vec!["change it back".to_owned()];
     if let (Some(why), Some((was, is))) = (why, shapes) {
         if is_newer(was, is) {
-            let _ = write!(
-                text,
-                "\n    a newer program has saved it, and there is no way back: start that one again"
-            );
+            text.push_str("\n    a newer program has saved it, and there is no way back");
+            ways = vec!["start that program again".to_owned()];
         } else if why.what() != difference.as_deref().unwrap_or_default() {
             let _ = write!(text, "\n    it cannot be converted: {}", why.what());
         }
+        ways.extend(new_version(was, is));
     }
-    let _ = write!(text, "\n    change it back; or ");
-    if let (Some(_), Some((was, is))) = (why, shapes)
-        && let Some(way) = new_version(was, is)
-    {
-        let _ = write!(text, "{way}; or ");
-    }
-    let _ = write!(
-        text,
-        "begin this step anew: `--drop-state {id}`{}; or let the new one be another step, under a new name",
-        dropping(&old.kind)
-    );
+    ways.push(format!("begin this step anew: `--drop-state {id}`{}", dropping(&old.kind)));
+    ways.push("let the new one be another step, under a new name".to_owned());
+    let _ = write!(text, "\n    {}", ways.join("; or "));
     text
 }
 
