@@ -2,7 +2,6 @@
 
 mod slots;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 
@@ -12,6 +11,7 @@ use crate::describe::StepId;
 use crate::error::Error;
 use crate::failure::Note;
 use crate::recovery::changes::Changes;
+use crate::recovery::older::{Unconverted, convert};
 use crate::recovery::recovered::{Keyed, Restoring};
 use crate::state::key_code::{check_key, form_of, load_key, save_key};
 use crate::state::table::slots::{Slot, Slots, UNCHANGED};
@@ -376,56 +376,13 @@ impl<K: Key, V> Table<K, V> {
     }
 }
 
-/// Keys whose state was saved by an older version and could not be converted. Only the last state of a key has to be: what a
-/// later one replaces may be what nothing converts any more.
-#[derive(Default)]
-struct Unconverted(BTreeMap<Box<[u8]>, LoadError>);
-
-/// So many keys that cannot be converted are not waited for.
-const UNCONVERTED_MAX: usize = 1 << 16;
-
-impl Unconverted {
-    #[inline]
-    fn replaced(&mut self, key: &[u8]) {
-        if !self.0.is_empty() {
-            self.0.remove(key);
-        }
-    }
-
-    fn add(&mut self, key: &[u8], error: LoadError) -> Result<(), LoadError> {
-        if self.0.len() >= UNCONVERTED_MAX {
-            return Err(error);
-        }
-        self.0.insert(key.into(), error);
-        Ok(())
-    }
-
-    fn first(&self) -> Option<&LoadError> {
-        self.0.values().next()
-    }
-}
-
-/// Loads what an older version has saved: what the user's conversion says, or panics with, names the key.
-fn convert<K: Key, V>(
-    id: &StepId,
-    key: &K,
-    load: impl FnOnce() -> Result<V, LoadError>,
-) -> Result<V, LoadError> {
-    let note = Note::beside_key(id, key);
-    let loaded = load();
-    note.clear();
-    loaded.map_err(|error| match serde_json::to_string(key) {
-        Ok(key) => LoadError::new(format!("of key {key}: {}", error.what())),
-        Err(_) => error,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::recovery::block::{Block, Kind};
     use crate::recovery::changes::{Buffers, StepName, StepNames};
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     /// What happens to a table that is saved.
