@@ -75,6 +75,13 @@ impl Error {
         self
     }
 
+    /// Adds another way out to what the error says what to do.
+    pub(crate) fn or_help(mut self, other: impl AsRef<str>) -> Self {
+        let help = self.0.help.take().map_or(String::new(), |help| format!("{help}; "));
+        self.0.help = Some(help + other.as_ref());
+        self
+    }
+
     /// Keeps the underlying error as the [`source`](StdError::source).
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {

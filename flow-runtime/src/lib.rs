@@ -82,6 +82,7 @@ mod profile;
 mod recovery;
 mod run;
 pub mod schema_lock;
+pub mod sim;
 pub mod state;
 pub mod steps;
 pub mod stream;

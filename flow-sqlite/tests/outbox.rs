@@ -7,7 +7,7 @@ use std::process::{Command, abort};
 use std::time::Duration;
 
 use flow_runtime::io::{Apply, Encoder, Io, Outbox, OutboxConnection, PartitionId, Resume};
-use flow_runtime::io::{OutboxSink, Sink, SinkWriter, outbox};
+use flow_runtime::io::{OutboxSink, RunBegin, Sink, SinkWriter, outbox};
 use flow_runtime::time::{Barrier, Epoch};
 use flow_runtime::{Error, Item, Keyed};
 use flow_sqlite::rusqlite::{self, Connection};
@@ -147,7 +147,7 @@ fn a_start_applies_what_the_database_does_not_have() {
     let stored = stored(&out, &[&[("a", 1)], &[("b", 1), ("a", 2)], &[], &[("c", 1)]]);
     let [first, second, last] = &stored[..] else { panic!("an epoch without rows stores nothing") };
     let mut running = applier(&out, "log");
-    running.recover(&[]).unwrap();
+    running.recover(&[], RunBegin::at(Epoch(4))).unwrap();
     running.apply(Epoch(0), first).unwrap();
     running.apply(Epoch(1), second).unwrap();
     drop(running);
@@ -155,7 +155,7 @@ fn a_start_applies_what_the_database_does_not_have() {
     let committed: Vec<_> =
         [(0, first), (1, second), (3, last)].map(|(n, stored)| (Epoch(n), stored.clone())).into();
     for _ in 0..2 {
-        applier(&out, "log").recover(&committed).unwrap();
+        applier(&out, "log").recover(&committed, RunBegin::at(Epoch(4))).unwrap();
         assert_eq!(rows(&path), ["a 1", "b 1", "a 2", "c 1"]);
     }
     let error = refused(applier(&out, "log").apply(Epoch(3), last));
@@ -167,7 +167,7 @@ fn a_start_applies_what_the_database_does_not_have() {
         let _ = std::fs::remove_file(path.with_file_name(file));
     }
     let mut running = applier(&out, "log");
-    running.recover(&[]).unwrap();
+    running.recover(&[], RunBegin::at(Epoch(4))).unwrap();
     assert!(
         refused(running.apply(Epoch(4), last)).contains("the target has lost what was applied")
     );

@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::engine::committer::{Closing, ToCommitter};
+use crate::engine::committer::ToCommitter;
 use crate::engine::fifo::{Marker, Then};
 use crate::engine::link::{Link, ToCoordinator, ToWorker};
 use crate::error::{Error, ErrorKind};
 use crate::recovery::RecoveryReport;
+use crate::recovery::writer::Closing;
 use crate::time::{Barrier, Epoch, Timestamp};
 
 /// When an epoch ends.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::description::{Description, describe};
 use crate::engine::committer::{Appliers, Committing, commit, nothing_applies};
+use crate::engine::compactor::compact;
 use crate::engine::coordinator::{Conducted, Coordinator, EpochPolicy, Orders};
 use crate::engine::link::{Link, LinkOptions, ToCoordinator};
 use crate::engine::survey::{End, Role, Surveyed, survey};
@@ -13,8 +14,8 @@ use crate::engine::worker::work;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::failure::{self, Note};
-use crate::io::Io;
 use crate::io::file::Lock;
+use crate::io::{Io, RunBegin};
 use crate::plan::FlowPlan;
 use crate::profile::Profile;
 use crate::profile::steps::PER_STEP;
@@ -22,6 +23,7 @@ use crate::recovery::RecoveryLog;
 use crate::recovery::check::read_stored;
 use crate::recovery::folder::Folder;
 use crate::recovery::start::Adopted;
+use crate::recovery::writer::{Begun, LogWriter};
 
 /// How to run.
 #[derive(Debug)]
@@ -70,7 +72,10 @@ pub(crate) fn launch<P: FlowPlan>(
         // Before sinks carry anything out: it refuses those that are others now.
         let dealt = found.deal(workers, adopted.as_ref().map(|adopted| &adopted.recovered))?;
         let appliers = match &adopted {
-            Some(adopted) => recover_sinks(&found, adopted, &io)?,
+            Some(adopted) => {
+                let allow_ahead = log.is_some_and(|log| log.sink_ahead);
+                recover_sinks(&found, adopted, &io, allow_ahead)?
+            }
             None => Appliers::new(),
         };
         let described = profiles.then(|| describe(plan.clone()));
@@ -84,15 +89,18 @@ pub(crate) fn launch<P: FlowPlan>(
         if let Some(last) = adopted.commits.manifest().last {
             env.not_before(last.at);
         }
-        committing = Some(Committing {
-            layout: adopted.recovered.layout.clone(),
+        let writer = LogWriter::new(Begun {
             commits: adopted.commits,
+            keeper: adopted.keeper,
+            files: Arc::clone(&adopted.recovered.files),
+            layout: adopted.recovered.layout.clone(),
             log_id: adopted.recovered.log_id,
             generation: adopted.generation,
             fence: adopted.fence.clone(),
-            appliers,
-            segment_max: log.limits.segment_bytes,
+            limits: log.limits,
+            sizes: adopted.recovered.sizes.clone(),
         });
+        committing = Some(Committing { writer, appliers });
         recovered = Some((adopted.recovered, adopted.fence));
         lock = Some(adopted.lock);
     }
@@ -134,6 +142,7 @@ fn run<P: FlowPlan>(
     lock: Option<Arc<dyn Lock>>,
 ) -> Result<(), Error> {
     let mut threads = Vec::with_capacity(link.workers + 1);
+    let mut helped = Ok(());
     if let Some(committing) = committing {
         let thread = thread::Builder::new().name("flow-committer".to_owned());
         let committer = {
@@ -141,10 +150,20 @@ fn run<P: FlowPlan>(
             spawn(thread, move || commit(&link, committing))
         };
         threads.push(committer?);
+        let thread = thread::Builder::new().name("flow-compactor".to_owned());
+        let compacting = Arc::clone(link);
+        match spawn(thread, move || compact(&compacting)) {
+            Ok(compactor) => threads.push(compactor),
+            Err(error) => {
+                link.env.leave(link.compactor());
+                helped = Err(error);
+            }
+        }
     }
     let others = threads.len();
     // A plan holds values of the user's, which may panic when they are cloned or dropped.
     let started = failure::caught(|| {
+        helped?;
         for who in 0..link.workers {
             let (plan, link) = (plan.clone(), Arc::clone(link));
             let thread = thread::Builder::new().name(format!("flow-worker-{who}"));
@@ -207,7 +226,12 @@ fn finish_profile(
 
 /// Has every sink carry out what it stored with committed epochs and is not known to have carried out. Answers what will go on
 /// doing so.
-fn recover_sinks(found: &Surveyed, adopted: &Adopted, io: &Io) -> Result<Appliers, Error> {
+fn recover_sinks(
+    found: &Surveyed,
+    adopted: &Adopted,
+    io: &Io,
+    allow_ahead: bool,
+) -> Result<Appliers, Error> {
     let mut appliers = Appliers::new();
     let recovered = &adopted.recovered;
     for End { id, partitions, role } in &found.ends {
@@ -223,7 +247,12 @@ fn recover_sinks(found: &Surveyed, adopted: &Adopted, io: &Io) -> Result<Applier
             let stored = adopted.commits.manifest().stored.iter();
             let mine = stored
                 .filter(|at| at.step == name.number && at.partition == partition.as_str())
-                .map(|at| Ok((at.epoch, read_stored(recovered, at)?)))
+                .map(|at| {
+                    Ok((
+                        at.epoch,
+                        read_stored(&recovered.files, &recovered.named, &recovered.layout, at)?,
+                    ))
+                })
                 .collect::<Result<Vec<_>, Error>>()?;
             let Some(mut applier) = made else {
                 if mine.is_empty() {
@@ -233,7 +262,9 @@ fn recover_sinks(found: &Surveyed, adopted: &Adopted, io: &Io) -> Result<Applier
             };
             adopted.fence.check()?;
             let note = Note::of(id);
-            applier.recover(&mine).map_err(|error| error.at_step(id))?;
+            let mut begin = RunBegin::at(recovered.epoch);
+            begin.allow_ahead = allow_ahead;
+            applier.recover(&mine, begin).map_err(|error| error.at_step(id))?;
             note.clear();
             appliers.insert((name.number, partition.clone()), applier);
         }

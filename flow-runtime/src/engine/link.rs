@@ -10,6 +10,7 @@ use crossbeam_queue::SegQueue;
 
 use crate::describe::{OutletId, StepId};
 use crate::engine::committer::ToCommitter;
+use crate::engine::compactor::ToCompactor;
 use crate::engine::fifo::{Fifo, Marker};
 use crate::engine::meter::Measured;
 use crate::env::Env;
@@ -78,6 +79,7 @@ pub(crate) struct Link {
     to_workers: Vec<SegQueue<ToWorker>>,
     to_coordinator: SegQueue<ToCoordinator>,
     to_committer: SegQueue<ToCommitter>,
+    to_compactor: SegQueue<ToCompactor>,
     /// The bytes that workers have handed to the committer and that are not committed.
     gathered: AtomicU64,
     /// How many of them hold what sinks have stored and will carry out.
@@ -197,6 +199,7 @@ impl Link {
             to_workers: (0..workers).map(|_| SegQueue::new()).collect(),
             to_coordinator: SegQueue::new(),
             to_committer: SegQueue::new(),
+            to_compactor: SegQueue::new(),
             gathered: AtomicU64::new(0),
             stored: AtomicU64::new(0),
             held: AtomicBool::new(false),
@@ -224,9 +227,14 @@ impl Link {
         self.workers + 1
     }
 
+    /// The compactor's number among the participants, in a run with a recovery log.
+    pub(crate) fn compactor(&self) -> usize {
+        self.workers + 2
+    }
+
     /// How many participate.
     pub(crate) fn participants(&self) -> usize {
-        self.workers + 1 + usize::from(self.recovered.is_some())
+        self.workers + if self.recovered.is_some() { 3 } else { 1 }
     }
 
     /// The files as a worker uses them: not written any more once a later run has taken over the log, and waited for while
@@ -321,6 +329,15 @@ impl Link {
 
     pub(crate) fn next_for_committer(&self) -> Option<ToCommitter> {
         self.to_committer.pop()
+    }
+
+    pub(crate) fn tell_compactor(&self, message: ToCompactor) {
+        self.to_compactor.push(message);
+        self.env.unpark(self.compactor());
+    }
+
+    pub(crate) fn next_for_compactor(&self) -> Option<ToCompactor> {
+        self.to_compactor.pop()
     }
 
     /// So many gathered bytes have been committed, and so many things that sinks had stored carried out.

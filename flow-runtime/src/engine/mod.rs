@@ -13,6 +13,7 @@
 //! | `assemble` | a plan becomes stages |
 //! | `worker` | a worker's loop |
 //! | `committer` | the thread that writes the recovery log |
+//! | `compactor` | the thread that keeps the log small |
 //! | `coordinator` | the sequence of barriers, end and failure |
 //! | `survey` | partitions, listed and dealt at the start |
 //! | `launch` | the threads |
@@ -20,6 +21,7 @@
 
 mod assemble;
 pub(crate) mod committer;
+mod compactor;
 mod coordinator;
 mod core;
 mod fifo;

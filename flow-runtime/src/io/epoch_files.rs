@@ -310,6 +310,15 @@ impl Committer for EpochFileCommitter {
         Ok(names.filter(|name| name.starts_with(&self.hidden) && name.ends_with(&end)).collect())
     }
 
+    fn last_committed(&mut self) -> Result<Option<Epoch>, Error> {
+        let there = self.io.files().list(&self.folder);
+        let there = there.map_err(|error| cannot_write(&self.folder, error))?;
+        let names = there.iter().map(|path| name_of(path));
+        let finished = names.filter(|name| is_finished(name, &self.partition));
+        let epochs = finished.filter_map(|name| name.get(6..26)?.parse().ok());
+        Ok(epochs.max().map(Epoch))
+    }
+
     fn abort(&mut self, name: &str) -> Result<(), Error> {
         let path = self.folder.join(name);
         match self.io.files().remove(&path) {

@@ -86,7 +86,7 @@ pub use outbox::{
 };
 pub use output::{FileEnd, FileWriter};
 pub use rows::{CsvRows, JsonRows, Rows, TextRows};
-pub use sink::{Apply, Delivery, Durable, Encoder, Sink, SinkWriter};
+pub use sink::{Apply, Delivery, Durable, Encoder, RunBegin, Sink, SinkWriter};
 pub use source::{Poll, PollContext, Reader, Replay, Resume, Source};
 pub use stdin::{StdinLines, StdinReader};
 pub use stdout::{Stdout, StdoutCsv, StdoutJson, StdoutLines, StdoutWriter};

@@ -20,7 +20,7 @@ use std::mem;
 use crate::bounds::Item;
 use crate::error::{Error, ErrorKind};
 use crate::io::sink::no_log;
-use crate::io::{Apply, Encoder, Io, PartitionId, Resume, Sink, SinkWriter, delivery};
+use crate::io::{Apply, Encoder, Io, PartitionId, Resume, RunBegin, Sink, SinkWriter, delivery};
 use crate::stream::{Keyed, NoKey, Stream};
 use crate::time::{Barrier, Epoch};
 
@@ -178,7 +178,7 @@ macro_rules! outbox_sink {
                 owner: &str,
             ) -> Result<Option<Box<dyn Apply>>, Error> {
                 let connection = self.target.connect(partition, owner)?;
-                Ok(Some(Box::new(Applier { connection, last: None, failed: false })))
+                Ok(Some(Box::new(Applier { connection, last: None, failed: false, skips: false })))
             }
         }
     };
@@ -315,6 +315,8 @@ struct Applier<C> {
     last: Option<Option<Epoch>>,
     /// Behind an epoch that was not applied none may be: the target would take the missing one for applied.
     failed: bool,
+    /// Epochs that the target has already are passed over.
+    skips: bool,
 }
 
 impl<C> fmt::Debug for Applier<C> {
@@ -357,10 +359,12 @@ impl<R: Item, C: OutboxConnection<Row = R>> Applier<C> {
 }
 
 impl<R: Item, C: OutboxConnection<Row = R>> Apply for Applier<C> {
-    fn recover(&mut self, committed: &[(Epoch, Vec<u8>)]) -> Result<(), Error> {
+    fn recover(&mut self, committed: &[(Epoch, Vec<u8>)], begin: RunBegin) -> Result<(), Error> {
         self.guarded(|this| {
             this.last = None;
             let applied = this.last()?;
+            begin.check_target(applied)?;
+            this.skips = begin.allow_ahead;
             for (epoch, stored) in committed {
                 if Some(*epoch) > applied {
                     if Some(*epoch) <= this.last()? {
@@ -375,6 +379,7 @@ impl<R: Item, C: OutboxConnection<Row = R>> Apply for Applier<C> {
 
     fn apply(&mut self, epoch: Epoch, stored: &[u8]) -> Result<(), Error> {
         self.guarded(|this| match this.last()? {
+            Some(last) if epoch <= last && this.skips => Ok(()),
             Some(last) if epoch <= last => Err(gone_back(epoch, last)),
             _ => this.apply_next(epoch, stored),
         })

@@ -88,8 +88,9 @@ pub trait Apply: Send {
     /// Whatever else the target holds prepared for this owner belongs to epochs that were never committed, and is dropped.
     ///
     /// # Errors
-    /// When the target refuses; the dataflow does not start, and this is repeated at the next start.
-    fn recover(&mut self, committed: &[(Epoch, Vec<u8>)]) -> Result<(), Error>;
+    /// When the target refuses, or has epochs already that are still to come; the dataflow does not start, and this is repeated at
+    /// the next start.
+    fn recover(&mut self, committed: &[(Epoch, Vec<u8>)], begin: RunBegin) -> Result<(), Error>;
 
     /// Applies what is stored with `epoch`, which has been committed. Epochs come in order, each once in a run; after a crash the
     /// last ones may come again, to [`recover`](Apply::recover).
@@ -97,6 +98,39 @@ pub trait Apply: Send {
     /// # Errors
     /// When the target refuses; the run ends, and this is repeated at the next start.
     fn apply(&mut self, epoch: Epoch, stored: &[u8]) -> Result<(), Error>;
+}
+
+/// Where a run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunBegin {
+    /// The first epoch that is to come.
+    pub epoch: Epoch,
+    /// Whether a target may have epochs already that are still to come, because the recovery log has gone back: what it has of them
+    /// stays, and is not written a second time.
+    pub allow_ahead: bool,
+}
+
+impl RunBegin {
+    /// A run that begins at this epoch; no target may be ahead of it.
+    pub fn at(epoch: Epoch) -> Self {
+        RunBegin { epoch, allow_ahead: false }
+    }
+
+    /// Refuses a target that has epochs already that are still to come. `last` is the last one that it has.
+    ///
+    /// # Errors
+    /// When it is ahead, and may not be.
+    pub fn check_target(&self, last: Option<Epoch>) -> Result<(), Error> {
+        match last {
+            Some(last) if last >= self.epoch && !self.allow_ahead => Err(Error::new(
+                ErrorKind::Sink,
+                format!("the run begins at epoch {}, and its target has epoch {last} already", self.epoch),
+            )
+            .help("the recovery log has gone back behind its target: put the target back to the same point, too; or let what it has stay, and be skipped: `--allow-sink-ahead`")),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Turns items into blocks, on the worker that has the items.

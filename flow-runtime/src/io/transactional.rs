@@ -20,7 +20,9 @@ use std::task::Waker;
 use crate::bounds::Item;
 use crate::error::{Error, ErrorKind};
 use crate::io::sink::no_log;
-use crate::io::{Apply, Durable, Encoder, Io, PartitionId, Resume, Sink, SinkWriter, delivery};
+use crate::io::{
+    Apply, Durable, Encoder, Io, PartitionId, Resume, RunBegin, Sink, SinkWriter, delivery,
+};
 use crate::stream::Token;
 use crate::time::{Barrier, Epoch};
 
@@ -142,6 +144,15 @@ pub trait Committer: Send {
     /// When the target does not say; the dataflow does not start.
     fn unfinished(&mut self) -> Result<Vec<String>, Error>;
 
+    /// The last epoch that the target has of this owner, where it can say so. It is asked for once at a start, to find out that the
+    /// recovery log has gone back behind its target.
+    ///
+    /// # Errors
+    /// When the target does not say; the dataflow does not start.
+    fn last_committed(&mut self) -> Result<Option<Epoch>, Error> {
+        Ok(None)
+    }
+
     /// Aborts a transaction. One that is gone already is a success.
     ///
     /// # Errors
@@ -207,7 +218,7 @@ impl<S: Token, T: Transactional<S>> Sink<S> for TransactionalSink<T> {
         owner: &str,
     ) -> Result<Option<Box<dyn Apply>>, Error> {
         let committer = self.target.committer(io, partition, owner)?;
-        Ok(Some(Box::new(Applier { committer, failed: false })))
+        Ok(Some(Box::new(Applier { committer, failed: false, ahead: None })))
     }
 }
 
@@ -292,6 +303,8 @@ struct Applier<C> {
     committer: C,
     /// Epochs are committed in order: none behind one that was not.
     failed: bool,
+    /// Epochs up to this one are in the target already, and stay as they are there.
+    ahead: Option<Epoch>,
 }
 
 impl<C> Applier<C> {
@@ -309,8 +322,14 @@ impl<C> Applier<C> {
 }
 
 impl<C: Committer> Apply for Applier<C> {
-    fn recover(&mut self, committed: &[(Epoch, Vec<u8>)]) -> Result<(), Error> {
+    fn recover(&mut self, committed: &[(Epoch, Vec<u8>)], begin: RunBegin) -> Result<(), Error> {
+        let mut ahead = None;
         self.guarded(|committer| {
+            // A log from which nothing has been committed cannot have gone back.
+            if begin.epoch > Epoch(0) {
+                ahead = committer.last_committed()?.filter(|last| *last >= begin.epoch);
+                begin.check_target(ahead)?;
+            }
             let mut listed = Vec::with_capacity(committed.len());
             for (epoch, stored) in committed {
                 let name = name(*epoch, stored)?;
@@ -323,11 +342,17 @@ impl<C: Committer> Apply for Applier<C> {
                 }
             }
             Ok(())
-        })
+        })?;
+        self.ahead = ahead;
+        Ok(())
     }
 
     fn apply(&mut self, epoch: Epoch, stored: &[u8]) -> Result<(), Error> {
-        self.guarded(|committer| committer.commit(epoch, name(epoch, stored)?))
+        let has_it = self.ahead.is_some_and(|last| epoch <= last);
+        self.guarded(|committer| match has_it {
+            true => committer.abort(name(epoch, stored)?),
+            false => committer.commit(epoch, name(epoch, stored)?),
+        })
     }
 }
 

@@ -56,7 +56,7 @@ impl Kind {
     }
 
     /// Whether entries have a sub-key.
-    fn has_sub_key(self) -> bool {
+    pub(crate) fn has_sub_key(self) -> bool {
         matches!(self, Kind::MapEntry | Kind::ListElement | Kind::Timer | Kind::EntryTombstone)
     }
 }
@@ -140,6 +140,18 @@ pub(crate) fn put_entry(
     Ok(())
 }
 
+/// Appends an entry as it was read.
+pub(crate) fn put_raw(to: &mut Vec<u8>, kind: Kind, key: &[u8], sub: &[u8], value: &[u8]) {
+    put_varint(to, key.len() as u64);
+    if kind.has_sub_key() {
+        put_varint(to, sub.len() as u64);
+    }
+    put_varint(to, value.len() as u64);
+    to.extend_from_slice(key);
+    to.extend_from_slice(sub);
+    to.extend_from_slice(value);
+}
+
 fn put_varint(to: &mut Vec<u8>, mut rest: u64) {
     while rest >= 0x80 {
         to.push(rest as u8 | 0x80);
@@ -180,6 +192,8 @@ pub(crate) struct Block<'a> {
 pub(crate) struct Entry<'a> {
     pub(crate) group: u16,
     pub(crate) key: &'a [u8],
+    /// Of kinds that have one; else empty.
+    pub(crate) sub: &'a [u8],
     pub(crate) value: &'a [u8],
 }
 
@@ -200,6 +214,17 @@ impl<'a> Block<'a> {
             schema: half(8),
         };
         Some(Block { head, runs, entries })
+    }
+
+    /// The groups that it has entries of, each with the bytes that they take.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = (u16, u32)> {
+        let mut start = 0;
+        self.runs.chunks_exact(RUN).map(move |run| {
+            let end = u32::from_le_bytes([run[8], run[9], run[10], run[11]]);
+            let size = end.saturating_sub(start);
+            start = end;
+            (u16::from_le_bytes([run[0], run[1]]), size)
+        })
     }
 
     /// The first and the last group.
@@ -234,9 +259,9 @@ impl<'a> Block<'a> {
                 let sub = if self.head.kind.has_sub_key() { take_varint(&mut rest)? } else { 0 };
                 let value = take_varint(&mut rest)?;
                 let key = take(&mut rest, key)?;
-                take(&mut rest, sub)?;
+                let sub = take(&mut rest, sub)?;
                 let value = take(&mut rest, value)?;
-                if let Err(error) = each(Entry { group, key, value }) {
+                if let Err(error) = each(Entry { group, key, sub, value }) {
                     return Some(Err(error));
                 }
             }

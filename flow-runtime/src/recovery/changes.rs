@@ -66,6 +66,8 @@ pub(crate) struct Changes {
     pub(crate) payloads: Vec<Payload>,
     pub(crate) syncs: Vec<Sync>,
     pub(crate) stored: Vec<StoredBy>,
+    /// How many keys have a value, by the number of the step. Compaction learns from it how much of the log is in use.
+    pub(crate) keys: BTreeMap<u32, u64>,
     /// Whether sources have emitted anything.
     pub(crate) read: bool,
     failure: Option<Error>,
@@ -85,6 +87,7 @@ impl Changes {
             payloads: Vec::new(),
             syncs: Vec::new(),
             stored: Vec::new(),
+            keys: BTreeMap::new(),
             read: false,
             failure: None,
             buffers,
@@ -101,6 +104,9 @@ impl Changes {
         self.payloads.append(&mut other.payloads);
         self.syncs.append(&mut other.syncs);
         self.stored.append(&mut other.stored);
+        for (step, keys) in std::mem::take(&mut other.keys) {
+            *self.keys.entry(step).or_default() += keys;
+        }
         self.read |= other.read;
     }
 
@@ -164,6 +170,13 @@ impl Changes {
             payloads,
             failure,
         })
+    }
+
+    /// How many keys of a step have a value on this worker.
+    pub(crate) fn has_keys(&mut self, id: &StepId, keys: u64) {
+        if let Some(name) = self.name(id) {
+            *self.keys.entry(name.number).or_default() += keys;
+        }
     }
 
     /// The value that every worker has.

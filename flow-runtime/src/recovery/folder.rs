@@ -13,7 +13,7 @@ use crate::recovery::frame::{
     Bad, FileKind, FrameHead, Frames, HEADER, Header, frame_type, put, read_header,
 };
 use crate::recovery::manifest::{Format, decode, encode};
-use crate::recovery::names::{CommitName, Layout, SegmentName};
+use crate::recovery::names::{BaseName, CommitName, Layout, SegmentName};
 use crate::state::GROUPS;
 use crate::time::Timestamp;
 
@@ -135,6 +135,11 @@ pub(crate) fn list_commits(files: &dyn Files, layout: &Layout) -> Result<Vec<Com
 pub(crate) fn list_segments(files: &dyn Files, layout: &Layout) -> Result<Vec<SegmentName>, Error> {
     let paths = list(files, &layout.segments())?;
     Ok(paths.iter().filter_map(|path| SegmentName::parse(path)).collect())
+}
+
+pub(crate) fn list_bases(files: &dyn Files, layout: &Layout) -> Result<Vec<BaseName>, Error> {
+    let paths = list(files, &layout.bases())?;
+    Ok(paths.iter().filter_map(|path| BaseName::parse(path)).collect())
 }
 
 /// FORMAT, `None` if the log is still to be made.

@@ -34,7 +34,8 @@ pub(crate) enum FileKind {
     Format = 1,
     Commit = 2,
     Segment = 3,
-    // 4 is for base files, 5 for pins.
+    Base = 4,
+    Pin = 5,
 }
 
 /// What a frame holds. With its top bit set, a type that is not known may be skipped.

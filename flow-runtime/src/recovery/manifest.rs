@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::recovery::names::SegmentName;
+use crate::recovery::names::{BaseName, SegmentName};
 use crate::state::{LoadError, Reader, Saved, Shape};
 use crate::time::{Epoch, Timestamp};
 
@@ -34,7 +34,9 @@ pub(crate) struct Manifest {
     pub(crate) steps: Vec<SavedStep>,
     /// The number of the next step that is new to the log. Numbers are never used again.
     pub(crate) next_step: u32,
-    /// Where the changes lie, in the order of their epochs.
+    /// Files that hold all of a range of groups. Of two that hold a group the one of the later barrier counts.
+    pub(crate) bases: Vec<Base>,
+    /// Where the changes lie, in the order of their epochs. Of a group those count that are later than its base.
     pub(crate) parts: Vec<Part>,
     /// What sinks have stored with epochs and is not known to be carried out.
     pub(crate) stored: Vec<StoredAt>,
@@ -183,6 +185,17 @@ pub(crate) struct Part {
     pub(crate) end: u64,
     /// The checksum of the frames' checksums.
     pub(crate) crc: u32,
+    /// The barrier of its last frame.
+    pub(crate) last: u64,
+}
+
+/// Everything that a range of groups holds as of a barrier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Base {
+    pub(crate) file: BaseName,
+    pub(crate) end: u64,
+    /// The checksum of the frames' checksums.
+    pub(crate) crc: u32,
 }
 
 /// Where something lies that a sink has stored with an epoch.
@@ -205,7 +218,8 @@ pub(crate) struct Record {
     pub(crate) commits: Vec<Commit>,
 }
 
-/// What a commit adds to the manifest before it.
+/// What a commit changes of the manifest before it. One with the barrier of the commit before it closes no epoch: it only says that
+/// files have been compacted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Commit {
     pub(crate) last: Committed,
@@ -216,6 +230,27 @@ pub(crate) struct Commit {
     pub(crate) stored: Vec<StoredAt>,
     /// Those that have changed.
     pub(crate) watermarks: Vec<(u32, Timestamp)>,
+    /// New bases.
+    pub(crate) bases: Vec<Base>,
+    /// What is not needed any more: nothing of it counts beside the bases.
+    pub(crate) gone_bases: Vec<BaseName>,
+    pub(crate) gone_parts: Vec<SegmentName>,
+}
+
+impl Commit {
+    /// A commit that changes nothing but what comes last.
+    pub(crate) fn of(last: Committed) -> Commit {
+        Commit {
+            last,
+            finished: false,
+            parts: Vec::new(),
+            stored: Vec::new(),
+            watermarks: Vec::new(),
+            bases: Vec::new(),
+            gone_bases: Vec::new(),
+            gone_parts: Vec::new(),
+        }
+    }
 }
 
 impl Manifest {
@@ -228,6 +263,7 @@ impl Manifest {
             finished: false,
             steps: Vec::new(),
             next_step: 0,
+            bases: Vec::new(),
             parts: Vec::new(),
             stored: Vec::new(),
             watermarks: Vec::new(),
@@ -246,6 +282,9 @@ impl Manifest {
                 _ => self.parts.push(part.clone()),
             }
         }
+        self.bases.retain(|base| !commit.gone_bases.contains(&base.file));
+        self.bases.extend(commit.bases.iter().cloned());
+        self.parts.retain(|part| !commit.gone_parts.contains(&part.file));
         self.stored.clone_from(&commit.stored);
         for (step, time) in &commit.watermarks {
             match self.watermarks.iter_mut().find(|(known, _)| known == step) {

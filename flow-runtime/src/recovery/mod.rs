@@ -11,9 +11,15 @@
 //! | `block` | what a frame of changes holds |
 //! | `manifest` | what a log knows of itself |
 //! | `changes` | what a worker gathers at a barrier |
+//! | `writer` | what a run commits, epoch by epoch |
 //! | `segment` | appending changes |
 //! | `commits` | writing the two copies of the commit log |
 //! | `newest` | reading them: which commit is the newest |
+//! | `history` | reading them: all commits that led to it |
+//! | `cover` | which base serves which key group, and which changes count beside it |
+//! | `compact` | writing bases: what a log holds without what has been superseded |
+//! | `keep` | which commits are kept, and removing what none of them needs |
+//! | `pin` | commits that are kept under a name |
 //! | `fence` | whether the log is still ours |
 //! | `folder` | the lock, and FORMAT |
 //! | `check` | reading what a commit names |
@@ -22,20 +28,27 @@
 //! | `recovered` | what is restored, and by whom |
 //! | `older` | reading what was saved under older versions |
 //! | `report`, `fault` | what is said |
+//! | `planted` | steps that tests leave out, to see that they are missed |
 
 pub(crate) mod block;
 pub(crate) mod changes;
 pub(crate) mod check;
 pub(crate) mod commits;
+pub(crate) mod compact;
 pub(crate) mod compare;
+pub(crate) mod cover;
 pub(crate) mod fault;
 pub(crate) mod fence;
 pub(crate) mod folder;
 pub(crate) mod frame;
+pub(crate) mod history;
+pub(crate) mod keep;
 pub(crate) mod manifest;
 mod names;
 pub(crate) mod newest;
 pub(crate) mod older;
+pub(crate) mod pin;
+pub(crate) mod planted;
 pub(crate) mod recovered;
 mod report;
 pub(crate) mod segment;
@@ -44,13 +57,17 @@ pub(crate) mod start;
 mod tests;
 #[cfg(test)]
 mod vectors;
+pub(crate) mod writer;
 
-pub(crate) use names::{Layout, SegmentName};
+#[cfg(test)]
+pub(crate) use names::SegmentName;
 pub use report::{RecoveryReport, StepRecovered};
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::recovery::compare::Allowed;
+use crate::recovery::keep::Keep;
 use crate::time::Epoch;
 
 /// Where a dataflow's recovery log lies, and how it is to be used. A path is enough: `flow.recovery("state")`.
@@ -68,7 +85,19 @@ pub struct RecoveryLog {
     pub(crate) allowed: Allowed,
     pub(crate) accepts_loss: bool,
     pub(crate) waits_for_room: bool,
+    pub(crate) keep: Keep,
+    pub(crate) resume_from: Option<ResumeFrom>,
+    pub(crate) sink_ahead: bool,
     pub(crate) limits: Limits,
+}
+
+/// Which commit a start goes on from, where it is not the newest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ResumeFrom {
+    /// The one behind which this epoch follows.
+    Epoch(Epoch),
+    /// The one that is pinned under this name.
+    Pin(String),
 }
 
 /// How large the files of a log grow before others follow.
@@ -78,11 +107,20 @@ pub(crate) struct Limits {
     pub(crate) segment_bytes: u64,
     /// The records of a commit file.
     pub(crate) commit_records: u64,
+    /// The bytes of changes from which on it is worth while to compact.
+    pub(crate) garbage_bytes: u64,
+    /// The bytes of entries that are compacted at a time, about.
+    pub(crate) range_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { segment_bytes: 64 << 20, commit_records: 4096 }
+        Limits {
+            segment_bytes: 64 << 20,
+            commit_records: 4096,
+            garbage_bytes: 1 << 20,
+            range_bytes: 64 << 20,
+        }
     }
 }
 
@@ -95,6 +133,9 @@ impl RecoveryLog {
             allowed: Allowed::default(),
             accepts_loss: false,
             waits_for_room: true,
+            keep: Keep::default(),
+            resume_from: None,
+            sink_ahead: false,
             limits: Limits::default(),
         }
     }
@@ -128,6 +169,42 @@ impl RecoveryLog {
     /// Accepts sources that cannot replay: what they had given in epochs that were not committed is lost in a crash.
     pub fn accept_loss(mut self) -> Self {
         self.accepts_loss = true;
+        self
+    }
+
+    /// Keeps the last `count` commits, so that [`resume_from`](RecoveryLog::resume_from) can go back to them; 1 unless it is set. What only
+    /// older ones need is removed while the dataflow runs.
+    pub fn keep_epochs(mut self, count: u64) -> Self {
+        self.keep.epochs = count.max(1);
+        self
+    }
+
+    /// Keeps also the commits that are younger than this, measured by the time at which they were made.
+    pub fn keep_for(mut self, time: Duration) -> Self {
+        self.keep.younger = time;
+        self
+    }
+
+    /// Goes back: the run begins at `epoch`, with everything as it was then. The log must still keep the commit before it. What was
+    /// committed later is given up, and removed once this run has committed something.
+    ///
+    /// A file that a sink writes is cut back to what it was. A sink whose target cannot be taken back, and is ahead, lets the start
+    /// fail; [`allow_sink_ahead`](RecoveryLog::allow_sink_ahead) forces it.
+    pub fn resume_from(mut self, epoch: Epoch) -> Self {
+        self.resume_from = Some(ResumeFrom::Epoch(epoch));
+        self
+    }
+
+    /// The same, to a commit that is pinned under this name.
+    pub fn resume_from_pin(mut self, name: impl Into<String>) -> Self {
+        self.resume_from = Some(ResumeFrom::Pin(name.into()));
+        self
+    }
+
+    /// Lets a run that goes back begin although the target of a sink has epochs already that come again. What it has of them stays,
+    /// and is not written a second time.
+    pub fn allow_sink_ahead(mut self) -> Self {
+        self.sink_ahead = true;
         self
     }
 

@@ -47,6 +47,19 @@ pub(crate) struct SegmentName {
     pub(crate) number: u64,
 }
 
+/// A file with everything that a range of key groups holds as of a barrier.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+pub(crate) struct BaseName {
+    pub(crate) barrier: u64,
+    /// Which run wrote it.
+    pub(crate) generation: u64,
+    /// The first and the last group. What belongs to no group counts as one behind all others.
+    pub(crate) first: u16,
+    pub(crate) last: u16,
+}
+
 impl Layout {
     pub(crate) fn new(root: &Path) -> Self {
         Layout { root: root.to_owned() }
@@ -68,12 +81,33 @@ impl Layout {
         self.root.join("seg")
     }
 
+    pub(crate) fn bases(&self) -> PathBuf {
+        self.root.join("base")
+    }
+
+    pub(crate) fn pins(&self) -> PathBuf {
+        self.root.join("pin")
+    }
+
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
     pub(crate) fn commit(&self, name: CommitName) -> PathBuf {
         self.root.join(name.to_file_name())
     }
 
     pub(crate) fn segment(&self, name: SegmentName) -> PathBuf {
         self.segments().join(name.to_file_name())
+    }
+
+    pub(crate) fn base(&self, name: BaseName) -> PathBuf {
+        self.bases().join(name.to_file_name())
+    }
+
+    /// Where the commit of this name is pinned.
+    pub(crate) fn pin(&self, name: &str) -> PathBuf {
+        self.pins().join(name)
     }
 }
 
@@ -113,6 +147,26 @@ impl SegmentName {
     }
 }
 
+impl BaseName {
+    fn to_file_name(self) -> String {
+        let BaseName { barrier, generation, first, last } = self;
+        format!("{barrier:012}-{generation:08}-{first:05}-{last:05}.base")
+    }
+
+    /// Understands a file's name; `None` for one that is not ours.
+    pub(crate) fn parse(path: &Path) -> Option<BaseName> {
+        let file = path.file_name()?.to_str()?;
+        let mut numbers = file.strip_suffix(".base")?.split('-');
+        let name = BaseName {
+            barrier: parse(numbers.next()?)?,
+            generation: parse(numbers.next()?)?,
+            first: u16::try_from(parse(numbers.next()?)?).ok()?,
+            last: u16::try_from(parse(numbers.next()?)?).ok()?,
+        };
+        (name.to_file_name() == file).then_some(name)
+    }
+}
+
 /// A number as we write it: digits only.
 fn parse(text: &str) -> Option<u64> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
@@ -129,7 +183,11 @@ mod tests {
         assert_eq!(CommitName::parse(&layout.commit(commit)), Some(commit));
         let segment = SegmentName { generation: 123_456_789, writer: 3, number: 0 };
         assert_eq!(SegmentName::parse(&layout.segment(segment)), Some(segment));
+        let base = BaseName { barrier: 99, generation: 2, first: 0, last: u16::MAX };
+        assert_eq!(BaseName::parse(&layout.base(base)), Some(base));
         for other in [
+            "000000000099-00000002-00000-65536.base",
+            "99-00000002-00000-00001.base",
             "commit-1-2.c",
             "commit-1.a",
             "commit-1-2.a",
@@ -144,8 +202,8 @@ mod tests {
         ] {
             let path = Path::new(other);
             assert_eq!(
-                (CommitName::parse(path), SegmentName::parse(path)),
-                (None, None),
+                (CommitName::parse(path), SegmentName::parse(path), BaseName::parse(path)),
+                (None, None, None),
                 "{other}"
             );
         }

@@ -50,7 +50,7 @@ pub(crate) fn newest(
     pairs.sort_unstable();
     pairs.dedup();
     while let Some((generation, number)) = pairs.pop() {
-        let read = read_pair(files, layout, generation, number, log_id)?;
+        let read = read_pair(files, layout, generation, number, log_id, &mut |_| {})?;
         if let Some(found) = read {
             return if found.continued {
                 Err(refused(format!(
@@ -172,13 +172,27 @@ fn is_record(of_type: u8) -> bool {
     matches!(of_type, frame_type::START | frame_type::COMMIT)
 }
 
-/// Reads both copies of a file, record by record. `None` if it holds not even its first record.
+/// Gives `each` what every record of a commit file leads to. Answers whether the file holds any.
+pub(crate) fn read_all(
+    files: &Arc<dyn Files>,
+    layout: &Layout,
+    generation: u64,
+    number: u64,
+    log_id: &[u8; 16],
+    each: &mut dyn FnMut(&Manifest),
+) -> Result<bool, Error> {
+    Ok(read_pair(files, layout, generation, number, log_id, each)?.is_some())
+}
+
+/// Reads both copies of a file, record by record, and gives `each` what every commit leads to. `None` if it holds not even its
+/// first record.
 fn read_pair(
     files: &Arc<dyn Files>,
     layout: &Layout,
     generation: u64,
     number: u64,
     log_id: &[u8; 16],
+    each: &mut dyn FnMut(&Manifest),
 ) -> Result<Option<Found>, Error> {
     let mut copies = Vec::new();
     let mut bad = Vec::new();
@@ -206,6 +220,7 @@ fn read_pair(
             Some(first) => first,
             None => return no_first_record(layout, copies, bad),
         };
+    each(&manifest);
     let mut continued = false;
     loop {
         let record = |frame: &Frame<'_>| {
@@ -216,7 +231,10 @@ fn read_pair(
         };
         match resolve(&mut copies, offset, record, &mut repaired)? {
             Some((record, crc, next)) => {
-                record.commits.iter().for_each(|commit| manifest.apply(commit));
+                for commit in &record.commits {
+                    manifest.apply(commit);
+                    each(&manifest);
+                }
                 continued = record.commits.is_empty();
                 (last, offset) = (crc, next);
             }
@@ -316,13 +334,7 @@ mod tests {
         };
         begin(1).expect("begins");
         let (epoch, next, at) = (Epoch(0), Epoch(1), Timestamp(0));
-        let commit = Commit {
-            last: Committed { generation: 2, barrier: 0, epoch, next, at },
-            finished: false,
-            parts: Vec::new(),
-            stored: Vec::new(),
-            watermarks: Vec::new(),
-        };
+        let commit = Commit::of(Committed { generation: 2, barrier: 0, epoch, next, at });
         let appended = begin(2).expect("begins").append(vec![commit]);
         assert!(appended.is_ok());
         files
@@ -362,13 +374,7 @@ mod tests {
                 next: Epoch(epoch + 1),
                 at: Timestamp(0),
             };
-            Commit {
-                last,
-                finished: false,
-                parts: Vec::new(),
-                stored: Vec::new(),
-                watermarks: Vec::new(),
-            }
+            Commit::of(last)
         };
         let names = files.list(Path::new("log")).expect("is there");
         let names: Vec<_> = names.iter().filter_map(|path| CommitName::parse(path)).collect();

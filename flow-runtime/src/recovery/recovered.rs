@@ -12,33 +12,15 @@ use crate::io::file::Files;
 use crate::io::{PartitionId, Resume, resume_at};
 use crate::recovery::block::{Block, Entry, Kind, NO_GROUP};
 use crate::recovery::changes::StepNames;
+use crate::recovery::check::{FrameAt, NamedFile, Size};
+use crate::recovery::cover::{Cover, Origin};
 use crate::recovery::fault::{damaged, failed, refused};
 use crate::recovery::frame::{Bad, Frames};
-use crate::recovery::names::{Layout, SegmentName};
+use crate::recovery::names::Layout;
 use crate::recovery::older::Older;
 use crate::recovery::report::StepRecovered;
 use crate::state::{KeyHasher, LoadError, Reader, Shape, worker_of};
 use crate::time::{Epoch, Timestamp};
-
-/// A frame of changes that has been checked.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FrameAt {
-    /// Which of the files.
-    pub(crate) file: u32,
-    pub(crate) offset: u64,
-    /// The first and the last group in it.
-    pub(crate) groups: (u16, u16),
-    pub(crate) barrier: u64,
-    pub(crate) entries: u32,
-}
-
-/// A segment that has been checked.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CheckedFile {
-    pub(crate) name: SegmentName,
-    pub(crate) seed: u32,
-    pub(crate) end: u64,
-}
 
 /// What the log has for the steps of a dataflow, as of the adopted commit.
 pub(crate) struct Recovered {
@@ -60,11 +42,15 @@ pub(crate) struct Recovered {
     pub(crate) began: Timestamp,
     /// The input was ended for good.
     pub(crate) finished: bool,
-    pub(crate) segments: Vec<CheckedFile>,
-    /// By the number of the step, in the order of epochs.
+    /// What the commit names.
+    pub(crate) named: Vec<NamedFile>,
+    pub(crate) cover: Cover,
+    /// By the number of the step, in the order in which they count.
     pub(crate) frames: BTreeMap<u32, Vec<FrameAt>>,
     /// By the number of the step, the last position of each partition.
     pub(crate) positions: BTreeMap<u32, BTreeMap<PartitionId, Vec<u8>>>,
+    /// By the number of the step, what its values take.
+    pub(crate) sizes: BTreeMap<u32, Size>,
     /// What workers have loaded.
     pub(crate) loaded: Mutex<BTreeMap<StepId, StepRecovered>>,
 }
@@ -172,14 +158,22 @@ impl<'a> Restoring<'a> {
 
     /// How many keys of a step this worker will have at some time, at least: no key is twice in an epoch.
     pub(crate) fn keys_at_least(&self, id: &StepId) -> usize {
-        let (mut most, mut now) = (0_u64, (0_u64, 0_u64));
+        let (mut bases, mut most, mut now) = (0_u64, 0_u64, (0_u64, 0_u64));
         for frame in self.frames_of(id) {
-            if frame.barrier != now.0 {
-                now = (frame.barrier, 0);
+            let entries = u64::from(frame.entries);
+            match frame.origin {
+                // A group's keys are in one base, but of an older one not all may count.
+                Origin::Base(_) => bases += entries,
+                Origin::Changes(barrier) => {
+                    if barrier != now.0 {
+                        now = (barrier, 0);
+                    }
+                    now.1 += entries;
+                    most = most.max(now.1);
+                }
             }
-            now.1 += u64::from(frame.entries);
-            most = most.max(now.1);
         }
+        let most = most.max(bases);
         usize::try_from(most / self.workers as u64).unwrap_or(0)
     }
 
@@ -197,7 +191,7 @@ impl<'a> Restoring<'a> {
             first != NO_GROUP && owner(first) <= worker && owner(last) >= worker
         };
         self.entries(id, has_mine, mine, |kind, older, entry| {
-            let Entry { group, key, value } = entry;
+            let Entry { group, key, value, .. } = entry;
             match kind {
                 Kind::Value => each(group, Keyed::Value { key, value, older }),
                 Kind::Tombstone => each(group, Keyed::Gone { key }),
@@ -264,23 +258,24 @@ impl<'a> Restoring<'a> {
         mut each: impl FnMut(Kind, Option<u32>, Entry<'_>) -> Result<(), LoadError>,
     ) -> Result<(), Error> {
         let schema = self.recovered.names.names.get(id).map_or(0, |name| name.schema);
-        let Recovered { files, layout, segments, .. } = self.recovered;
+        let Recovered { files, named, cover, .. } = self.recovered;
         let mut frames = self.frames_of(id).iter().filter(|frame| has(frame)).peekable();
         let mut bytes = 0;
         while let Some(first) = frames.peek().map(|frame| frame.file) {
-            let checked = &segments[first as usize];
-            let path = layout.segment(checked.name);
-            let mut file = files.open(&path).map_err(|error| failed("read", &path, error))?;
+            let checked = &named[first as usize];
+            let path = &checked.path;
+            let mut file = files.open(path).map_err(|error| failed("read", path, error))?;
             let mut reader = Frames::new(&mut *file, checked.seed, 0, checked.end);
             while let Some(frame) = frames.next_if(|frame| frame.file == first) {
                 reader.go_to(frame.offset);
-                let malformed = |what| damaged(&path, Bad::at(frame.offset, what));
-                let read = reader.next().map_err(|bad| damaged(&path, bad))?;
+                let malformed = |what| damaged(path, Bad::at(frame.offset, what));
+                let read = reader.next().map_err(|bad| damaged(path, bad))?;
                 let read = read.ok_or_else(|| malformed("a frame is gone"))?;
                 let block =
                     Block::decode(read.payload).ok_or_else(|| malformed("a block is malformed"))?;
                 let older = Some(block.head.schema).filter(|saved| *saved != schema);
-                let taken = block.entries(&wanted, |entry| {
+                let counts = |group| wanted(group) && cover.counts(group, frame.origin);
+                let taken = block.entries(counts, |entry| {
                     bytes += (entry.key.len() + entry.value.len()) as u64;
                     each(block.head.kind, older, entry)
                 });

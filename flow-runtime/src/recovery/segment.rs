@@ -8,6 +8,7 @@ use crate::recovery::changes::Payload;
 use crate::recovery::frame::{FileKind, FrameHead, HEADER, Header, chain, frame_type, put};
 use crate::recovery::manifest::Part;
 use crate::recovery::names::{Layout, SegmentName};
+use crate::recovery::planted::{self, Omitted};
 
 /// What is written at once.
 const WRITE: usize = 1 << 20;
@@ -24,6 +25,8 @@ pub(crate) struct Segment {
     buffer: Vec<u8>,
     /// The checksum of all frames' checksums.
     rolling: u32,
+    /// The barrier of the last frame.
+    last: u64,
     /// Its folder does not know it yet, after a power cut.
     is_new: bool,
 }
@@ -47,7 +50,10 @@ impl Segment {
             first_barrier,
         };
         let path = layout.segment(name);
-        let file = files.create_new(&path)?;
+        let file = match planted::is_omitted(Omitted::Generation) {
+            true => files.create(&path, true)?,
+            false => files.create_new(&path)?,
+        };
         Ok(Segment {
             name,
             path,
@@ -56,6 +62,7 @@ impl Segment {
             length: 0,
             buffer: header.encode().to_vec(),
             rolling: 0,
+            last: first_barrier,
             is_new: true,
         })
     }
@@ -92,6 +99,7 @@ impl Segment {
 
     fn put(&mut self, head: FrameHead, payload: &[u8]) -> io::Result<u64> {
         let at = self.end();
+        self.last = head.barrier;
         let rolling = &mut self.rolling;
         put(&mut self.buffer, self.length, self.seed, head, payload, |crc| {
             *rolling = chain(*rolling, crc);
@@ -112,9 +120,9 @@ impl Segment {
     /// Makes everything durable that was appended.
     pub(crate) fn sync(&mut self, files: &dyn Files, layout: &Layout) -> io::Result<()> {
         self.write()?;
-        self.file.sync()?;
+        planted::sync(&mut *self.file, Omitted::DataSync)?;
         if self.is_new {
-            files.sync_folder(&layout.segments())?;
+            planted::sync_folder(files, &layout.segments())?;
             self.is_new = false;
         }
         Ok(())
@@ -122,6 +130,12 @@ impl Segment {
 
     /// All that was appended, as a commit names it.
     pub(crate) fn part(&self) -> Part {
-        Part { file: self.name, start: HEADER as u64, end: self.end(), crc: self.rolling }
+        Part {
+            file: self.name,
+            start: HEADER as u64,
+            end: self.end(),
+            crc: self.rolling,
+            last: self.last,
+        }
     }
 }

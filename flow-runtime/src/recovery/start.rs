@@ -6,16 +6,15 @@
 //! 3. Write the adopted commit again, as the first record of the new generation: what was read back after a failed sync may have
 //!    been in the page cache only. Nothing is written anywhere else before that is durable.
 //!
-//! A crash at any point leads back to 1.
+//! A crash at any point leads back to 1. Going back to an older commit is the same with another commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex};
 
 use crate::describe::StepId;
 use crate::error::Error;
 use crate::io::file::{Files, Lock};
-use crate::recovery::RecoveryLog;
 use crate::recovery::changes::{StepName, StepNames};
 use crate::recovery::check::{Written, check};
 use crate::recovery::commits::CommitLog;
@@ -23,14 +22,20 @@ use crate::recovery::compare::{Compared, Fate, Fated, compare, compare_all};
 use crate::recovery::fault::{damaged, failed, refused};
 use crate::recovery::fence::Fence;
 use crate::recovery::folder::{
-    Folder, check_folder, check_format, check_workers, list_commits, list_segments, read_format,
+    Folder, check_folder, check_format, check_workers, list_bases, list_commits, list_segments,
+    read_format,
 };
 use crate::recovery::frame::{Bad, HEADER};
+use crate::recovery::history::{Past, history};
+use crate::recovery::keep::{Gone, Keep, Keeper};
 use crate::recovery::manifest::{Format, Manifest, StepSpec, StoredAt};
 use crate::recovery::names::{CommitName, Copy2, Layout};
 use crate::recovery::newest::{Found, newest};
 use crate::recovery::older::schema_of;
+use crate::recovery::pin::{self, Pin};
+use crate::recovery::planted::{self, Omitted};
 use crate::recovery::recovered::Recovered;
+use crate::recovery::{RecoveryLog, ResumeFrom};
 use crate::time::Epoch;
 
 /// No log is begun more often than this.
@@ -38,6 +43,8 @@ const RUNS_MAX: u64 = 1 << 60;
 /// A log that has been taken over.
 pub(crate) struct Adopted {
     pub(crate) commits: CommitLog,
+    /// Knows what may be removed.
+    pub(crate) keeper: Keeper,
     pub(crate) fence: Fence,
     pub(crate) recovered: Recovered,
     pub(crate) generation: u64,
@@ -56,8 +63,14 @@ impl Folder {
         let names = list_commits(&*self.files, &self.layout)?;
         let segments = list_segments(&*self.files, &self.layout)?;
         let largest = names.iter().map(|name| name.generation);
-        let largest = largest.chain(segments.iter().map(|name| name.generation)).max();
-        let mut generation = largest.map_or(1, |largest| largest.saturating_add(1));
+        let bases = list_bases(&*self.files, &self.layout)?;
+        let largest = largest.chain(segments.iter().map(|name| name.generation));
+        let largest = largest.chain(bases.iter().map(|name| name.generation)).max();
+        let next = |largest: u64| match planted::is_omitted(Omitted::Generation) {
+            true => largest,
+            false => largest.saturating_add(1),
+        };
+        let mut generation = largest.map_or(1, next);
         if generation > RUNS_MAX {
             return Err(refused(format!(
                 "`{}` has files of a run {}: no log has had so many runs",
@@ -70,6 +83,7 @@ impl Folder {
             let copy = Copy2::A;
             let path = self.layout.commit(CommitName { generation, number: 0, copy });
             match self.files.create_new(&path) {
+                Err(_) if planted::is_omitted(Omitted::Generation) => break path,
                 Ok(_) => break path,
                 // Somebody who does not care for the lock was quicker.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => generation += 1,
@@ -103,8 +117,14 @@ impl Folder {
         let Folder { files, layout, log_id, format, lock, began, is_new: _ } = self;
         // Only now: what others have written before the claim is there, what they write after it does not count.
         let found = read_newest(&files, &layout, &log_id, &format, generation)?;
-        let Found { mut manifest, repaired, .. } = found;
-        let checked = check(&files, &layout, &log_id, &manifest)?;
+        let Found { manifest: newest, repaired, .. } = found;
+        let at = Place { files: &files, layout: &layout, log_id: &log_id, generation };
+        let chosen = at.choose(newest, log)?;
+        let Chosen { mut manifest, past, went_back } = chosen;
+        let checked = match check(&files, &layout, &log_id, &manifest) {
+            Ok(checked) => checked,
+            Err(error) => return Err(at.with_ways_back(error, &manifest)),
+        };
         let compared = compare(&manifest, steps, &log.allowed, &|step| checked.written(step))?;
         let Compared { steps, next_step, fates, unfit: _ } = compared;
         manifest.workers = u32::try_from(workers).unwrap_or(u32::MAX);
@@ -145,9 +165,11 @@ impl Folder {
             migrated: ids_of(&fates, |fate| matches!(fate, Fate::Migrated { .. })),
             began,
             finished: manifest.finished,
-            segments: checked.segments,
+            named: checked.files,
+            cover: checked.cover,
             frames: checked.frames,
             positions: checked.positions,
+            sizes: checked.sizes,
             loaded: Mutex::default(),
         };
         let commits = CommitLog::begin(
@@ -159,8 +181,11 @@ impl Folder {
             log.limits.commit_records,
         )?;
         let fence = Fence::new(&files, &layout, generation);
-        remove_orphans(&*files, &layout, commits.manifest(), generation);
-        Ok(Adopted { commits, fence, recovered, generation, lock })
+        let there = all_files(&*files, &layout)?;
+        let mut keeper =
+            Keeper::new(log.keep, generation, commits.manifest(), &past, &there, went_back);
+        keeper.tidy(&*files, &layout, &fence)?;
+        Ok(Adopted { commits, keeper, fence, recovered, generation, lock })
     }
 }
 
@@ -234,18 +259,128 @@ fn read_newest(
     Ok(found.unwrap_or_else(|| Found::nothing(Manifest::nothing(format.clone()))))
 }
 
-/// Removes what runs wrote that were cut off before the commit. Nothing depends on it.
-fn remove_orphans(files: &dyn Files, layout: &Layout, manifest: &Manifest, generation: u64) {
-    for name in list_segments(files, layout).unwrap_or_default() {
-        let is_named = manifest.parts.iter().any(|part| part.file == name);
-        if name.generation < generation && !is_named {
-            let path = layout.segment(name);
-            match files.remove(&path) {
-                Ok(()) => tracing::debug!(path = %path.display(), "removed what was not committed"),
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "cannot remove what was not committed");
+/// A log, as a run of this generation looks at it.
+struct Place<'a> {
+    files: &'a Arc<dyn Files>,
+    layout: &'a Layout,
+    log_id: &'a [u8; 16],
+    generation: u64,
+}
+
+/// What a run goes on from.
+struct Chosen {
+    manifest: Manifest,
+    /// The commits before it that may still be kept.
+    past: Vec<Past>,
+    went_back: bool,
+}
+
+impl Place<'_> {
+    /// Chooses the commit that a run goes on from: the newest, or the one that is asked for.
+    fn choose(&self, newest: Manifest, log: &RecoveryLog) -> Result<Chosen, Error> {
+        let wanted = log.resume_from.as_ref();
+        if wanted.is_none() && log.keep == Keep::default() {
+            return Ok(Chosen { manifest: newest, past: Vec::new(), went_back: false });
+        }
+        let mut past = self.past()?;
+        let manifest = match wanted {
+            None => newest.clone(),
+            Some(ResumeFrom::Epoch(epoch)) if *epoch == newest.resume_epoch() => newest.clone(),
+            Some(ResumeFrom::Epoch(epoch)) => {
+                let of_past = past.iter().map(|past| &past.manifest);
+                let mut all = of_past.filter(|manifest| manifest.resume_epoch() == *epoch);
+                match all.next() {
+                    Some(manifest) => manifest.clone(),
+                    None => self
+                        .pinned(|pin| pin.manifest.resume_epoch() == *epoch)?
+                        .ok_or_else(|| self.not_kept(&format!("epoch {epoch}"), &past, &newest))?,
                 }
             }
-        }
+            Some(ResumeFrom::Pin(name)) => self
+                .pinned(|pin| pin.name == *name)?
+                .ok_or_else(|| self.not_kept(&format!("the pin `{name}`"), &past, &newest))?,
+        };
+        let went_back = manifest.last != newest.last;
+        past.retain(|past| {
+            let before = manifest.last.map(|last| last.barrier);
+            Some(past.committed.barrier) < before
+        });
+        Ok(Chosen { manifest, past, went_back })
     }
+
+    /// The commits that a run may go back to, the oldest first.
+    fn past(&self) -> Result<Vec<Past>, Error> {
+        let mut names = list_commits(&**self.files, self.layout)?;
+        names.retain(|name| name.generation < self.generation);
+        let mut past = history(self.files, self.layout, self.log_id, &names)?;
+        past.retain(|past| past.is_there(&**self.files, self.layout));
+        Ok(past)
+    }
+
+    fn pinned(&self, is_it: impl Fn(&Pin) -> bool) -> Result<Option<Manifest>, Error> {
+        let mut pins = pin::all(&**self.files, self.layout)?.into_iter();
+        Ok(pins.find(is_it).map(|pin| pin.manifest))
+    }
+
+    fn not_kept(&self, wanted: &str, past: &[Past], newest: &Manifest) -> Error {
+        let mut kept: Vec<String> = epochs(past.iter().map(|past| past.manifest.resume_epoch().0));
+        if kept.is_empty() {
+            kept.push(newest.resume_epoch().to_string());
+        }
+        let pins = pin::all(&**self.files, self.layout).unwrap_or_default();
+        let pins: Vec<String> = pins
+            .iter()
+            .map(|pin| format!("`{}` (epoch {})", pin.name, pin.manifest.resume_epoch()))
+            .collect();
+        let mut help = format!("a start can begin at epoch {}", kept.join(", "));
+        if !pins.is_empty() {
+            help.push_str(&format!(", or at the pin {}", pins.join(", ")));
+        }
+        help.push_str(
+            "; `--keep-epochs N` keeps more of them, and `flow-log pin` one under a name",
+        );
+        refused(format!(
+            "`{}` does not keep {wanted}: a run cannot begin there",
+            self.layout.root().display()
+        ))
+        .help(help)
+    }
+
+    /// Adds to what is wrong with a commit which older ones are whole.
+    fn with_ways_back(&self, error: Error, broken: &Manifest) -> Error {
+        const LOOKED_AT: usize = 16;
+        let past = self.past().unwrap_or_default();
+        let pins = pin::all(&**self.files, self.layout).unwrap_or_default();
+        let pinned = pins.into_iter().map(|pin| pin.manifest);
+        let older = past.into_iter().rev().map(|past| past.manifest).chain(pinned);
+        let older = older.filter(|manifest| manifest.last != broken.last).take(LOOKED_AT);
+        let whole = older.filter(|it| check(self.files, self.layout, self.log_id, it).is_ok());
+        let whole = epochs(whole.map(|manifest| manifest.resume_epoch().0));
+        if whole.is_empty() {
+            return error;
+        }
+        error.or_help(format!(
+            "or go back to where the log is whole: `--resume-from {}`",
+            whole.join("`, or `--resume-from ")
+        ))
+    }
+}
+
+/// Numbers in words, each once.
+fn epochs(numbers: impl Iterator<Item = u64>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    numbers.filter(|number| seen.insert(*number)).map(|number| number.to_string()).collect()
+}
+
+/// The files of a log that may go at some time.
+pub(crate) fn all_files(files: &dyn Files, layout: &Layout) -> Result<Vec<Gone>, Error> {
+    let commits = list_commits(files, layout)?
+        .into_iter()
+        .map(|name| Gone::Commits { generation: name.generation, number: name.number });
+    let segments = list_segments(files, layout)?.into_iter().map(Gone::Segment);
+    let bases = list_bases(files, layout)?.into_iter().map(Gone::Base);
+    let mut all: Vec<Gone> = commits.chain(segments).chain(bases).collect();
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
 }

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::engine::EpochPolicy;
 use crate::error::{Error, ErrorKind};
-use crate::recovery::RecoveryLog;
+use crate::recovery::{RecoveryLog, ResumeFrom};
 use crate::time::Epoch;
 
 /// How to run. A program flattens it into its own arguments; every flag can also be given as a variable.
@@ -46,6 +46,23 @@ pub struct RunOptions {
     /// Key groups of a new recovery log, a power of two: the most workers that can ever share it [default: 256]
     #[arg(long, env = "FLOW_KEY_GROUPS", value_name = "N")]
     pub key_groups: Option<u32>,
+
+    /// Keep the last N commits, so that --resume-from can go back to them [default: 1]
+    #[arg(long, env = "FLOW_KEEP_EPOCHS", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub keep_epochs: Option<u64>,
+
+    /// Keep also the commits that are younger than this, as in 30s, 2h or 7d
+    #[arg(long, env = "FLOW_KEEP_FOR", value_name = "TIME", value_parser = time)]
+    pub keep_for: Option<Duration>,
+
+    /// Go back: begin at this epoch, or at the pin of this name, and give up what was committed later. For one start: a command that
+    /// is repeated by itself must not keep it
+    #[arg(long, env = "FLOW_RESUME_FROM", value_name = "EPOCH|PIN")]
+    pub resume_from: Option<String>,
+
+    /// Go back although the target of a sink has epochs already that come again: what it has of them stays
+    #[arg(long, env = "FLOW_ALLOW_SINK_AHEAD")]
+    pub allow_sink_ahead: bool,
 
     /// Let a step go on with the saved state of another one that it was renamed from
     #[arg(long, env = "FLOW_RENAME_STATE", value_name = "OLD=NEW", value_parser = rename, value_delimiter = ',')]
@@ -153,6 +170,15 @@ impl RunOptions {
         log.allowed.renames.extend(self.rename_state.iter().cloned());
         let drops = self.drop_state.iter().cloned();
         log.allowed.drops.extend(drops.map(|(step, at)| (step, at.map(Epoch))));
+        log.keep.epochs = self.keep_epochs.unwrap_or(log.keep.epochs);
+        log.keep.younger = self.keep_for.unwrap_or(log.keep.younger);
+        if let Some(wanted) = &self.resume_from {
+            log.resume_from = Some(match wanted.parse() {
+                Ok(epoch) => ResumeFrom::Epoch(Epoch(epoch)),
+                Err(_) => ResumeFrom::Pin(wanted.clone()),
+            });
+        }
+        log.sink_ahead |= self.allow_sink_ahead;
         log.accepts_loss |= self.accept_loss;
         log.waits_for_room &= !self.fail_when_full;
         Ok(Some(log))
@@ -162,6 +188,10 @@ impl RunOptions {
     fn without_log(&self) -> Result<(), Error> {
         let given = [
             ("--key-groups", self.key_groups.is_some()),
+            ("--keep-epochs", self.keep_epochs.is_some()),
+            ("--keep-for", self.keep_for.is_some()),
+            ("--resume-from", self.resume_from.is_some()),
+            ("--allow-sink-ahead", self.allow_sink_ahead),
             ("--rename-state", !self.rename_state.is_empty()),
             ("--drop-state", !self.drop_state.is_empty()),
             ("--accept-loss", self.accept_loss),
@@ -219,6 +249,22 @@ fn epoch(text: &str) -> Result<EpochPolicy, BadValue> {
         "item" | "items" => Ok(EpochPolicy::items(number)),
         _ => Err(EXPECTED),
     }
+}
+
+fn time(text: &str) -> Result<Duration, BadValue> {
+    const EXPECTED: BadValue = BadValue("expected a time such as 30s, 15m, 2h or 7d");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or(EXPECTED)?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| EXPECTED)?;
+    let seconds = match unit {
+        "ms" => return Ok(Duration::from_millis(number)),
+        "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(EXPECTED),
+    };
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or(EXPECTED)
 }
 
 fn rename(text: &str) -> Result<(String, String), BadValue> {

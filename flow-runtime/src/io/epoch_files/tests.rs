@@ -1,12 +1,12 @@
 use super::*;
 use std::sync::Arc;
 
-use crate::io::AwaitRoom;
 use crate::io::delivery::DeliveryKind;
 use crate::io::testing::Memory;
 use crate::io::{
     Apply, Delivery, Resume, Sink, SinkWriter, TransactionalPosition, TransactionalWriter,
 };
+use crate::io::{AwaitRoom, RunBegin};
 use crate::stream::{NoKey, Stream};
 use crate::time::Barrier;
 
@@ -42,7 +42,9 @@ impl Log {
         let writer = writer.map_err(|error| error.to_string())?;
         let applier = Sink::<Numbers>::applier(&sink, io, &partitions[0], owner);
         let mut applier = applier.expect("is there").expect("a transactional sink has one");
-        applier.recover(&self.stored).map_err(|error| error.to_string())?;
+        applier
+            .recover(&self.stored, RunBegin::at(Epoch(self.next)))
+            .map_err(|error| error.to_string())?;
         Ok(Run { writer, applier })
     }
 
@@ -246,7 +248,7 @@ fn on_a_real_disk() {
     let mut applier = Sink::<Numbers>::applier(&sink, &io, partition, "log/step/part 0")
         .expect("is there")
         .expect("a transactional sink has one");
-    applier.recover(&[]).expect("there is nothing");
+    applier.recover(&[], RunBegin::at(Epoch(0))).expect("there is nothing");
     let owned = io.with_owner(Some("log/step/part 0".into()));
     let mut run = Run {
         writer: Sink::<Numbers>::open(&sink, &owned, partition, Resume::Fresh).expect("opens"),

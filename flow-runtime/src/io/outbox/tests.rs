@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::io::Delivery;
 use crate::io::delivery::DeliveryKind;
+use crate::io::{Delivery, RunBegin};
 
 /// A target in memory that can be made to fail.
 #[derive(Clone, Default)]
@@ -99,7 +99,9 @@ impl Log {
             .expect("there is nothing to be opened");
         let applier = Sink::<Pairs>::applier(&sink, &Io::real(), &partitions[0], self.id);
         let mut applier = applier.expect("connects").expect("an outbox has one");
-        applier.recover(&self.stored).map_err(|error| error.to_string())?;
+        applier
+            .recover(&self.stored, RunBegin::at(Epoch(self.next)))
+            .map_err(|error| error.to_string())?;
         Ok(Run { encoder: Sink::<Pairs>::encoder(&sink), writer, applier })
     }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::io::ChannelEncoder;
+use crate::io::{ChannelEncoder, RunBegin};
 use crate::stream::{NoKey, Stream};
 
 /// A target in memory. What is prepared survives, what is begun does not.
@@ -137,7 +137,9 @@ impl Log {
             .applier(&Io::real(), &partition, "log")
             .map_err(|e| e.to_string())?;
         let mut applier = applier.expect("a transactional sink has one");
-        applier.recover(&self.stored).map_err(|error| error.to_string())?;
+        applier
+            .recover(&self.stored, RunBegin::at(Epoch(self.next)))
+            .map_err(|error| error.to_string())?;
         Ok(Run { writer, applier })
     }
 

@@ -34,6 +34,7 @@ fn saved(steps: &[(&str, StepSpec)]) -> Manifest {
                 spec: spec.clone(),
             })
             .collect(),
+        bases: Vec::new(),
         parts: Vec::new(),
         stored: Vec::new(),
         watermarks: Vec::new(),

@@ -111,10 +111,18 @@ impl Model {
     }
 }
 
-/// A log whose files are small.
+/// A log whose files are small, and that is compacted often.
 pub(super) fn log() -> RecoveryLog {
-    let limits = Limits { segment_bytes: 900, commit_records: 5 };
+    let limits =
+        Limits { segment_bytes: 900, commit_records: 5, garbage_bytes: 500, range_bytes: 60 };
     RecoveryLog { limits, ..RecoveryLog::at(LOG).key_groups(8) }
+}
+
+/// The same, never compacted.
+pub(super) fn uncompacted() -> RecoveryLog {
+    let log = log();
+    let limits = Limits { garbage_bytes: u64::MAX, ..log.limits };
+    RecoveryLog { limits, ..log }
 }
 
 /// Lets the input have so many lines.
@@ -254,20 +262,29 @@ pub(super) struct Golden {
 
 /// Runs several times, with different workers; the last but one run is killed.
 pub(super) fn make() -> Golden {
+    make_with(&uncompacted())
+}
+
+/// The same, with compaction.
+pub(super) fn make_compacted() -> Golden {
+    make_with(&log())
+}
+
+fn make_with(log: &RecoveryLog) -> Golden {
     let disk = Memory::default();
     let mut before = Vec::new();
     for (count, workers) in [(6, 2), (11, 3)] {
         write_lines(&disk, count);
-        run(&disk, log(), workers, 1).expect("the run succeeds");
+        run(&disk, log.clone(), workers, 1).expect("the run succeeds");
         before.push(files_of(&disk));
     }
     write_lines(&disk, 16);
     disk.cut_after(20);
-    run(&disk, log(), 1, 2).expect_err("the power is cut");
+    run(&disk, log.clone(), 1, 2).expect_err("the power is cut");
     let disk = disk.after_kill();
     before.push(files_of(&disk));
     write_lines(&disk, LAST as usize);
-    run(&disk, log(), 2, 1).expect("the run succeeds");
+    run(&disk, log.clone(), 2, 1).expect("the run succeeds");
     let steps = steps();
     let copy = disk.after_kill();
     let manifest = adopt(&copy, &steps).expect("opens").commits.manifest().clone();
@@ -319,4 +336,9 @@ fn the_log_is_as_large_and_as_small_as_it_is_meant_to_be() {
     assert!(manifest.parts.iter().filter(newest).count() >= 2, "{:?}", manifest.parts);
     let rolled = files.keys().filter(|path| path.to_string_lossy().contains("00000004-000001"));
     assert_eq!(rolled.count(), 2);
+    let compacted = make_compacted();
+    assert!(compacted.manifest.bases.len() >= 2, "{:?}", compacted.manifest.bases);
+    let size = |files: BTreeMap<PathBuf, Vec<u8>>| files.values().map(Vec::len).sum::<usize>();
+    let (all, left) = (size(files), size(files_of(&compacted.disk)));
+    assert!(left < all, "{left} {all}");
 }

@@ -7,6 +7,7 @@ mod decode;
 mod disk;
 mod fence;
 mod golden;
+mod migrate;
 mod refusals;
 mod torn;
 

@@ -274,7 +274,7 @@ impl<K: Key, V> Table<K, V> {
                 Ok(())
             });
         }
-        let mut unchecked = CHECKED;
+        let (mut unchecked, mut gone) = (CHECKED, 0);
         let mut put = |part: usize, slot: &Slot<K, V>| {
             let (group, key) = (slot.group(part, groups), &slot.key);
             let save_key = |bytes: &mut Vec<u8>| {
@@ -287,6 +287,7 @@ impl<K: Key, V> Table<K, V> {
                 check_key(key, &bytes[start..])
             };
             if is_gone(&slot.value) {
+                gone += 1;
                 to.gone(group, save_key);
             } else {
                 let value = &slot.value;
@@ -308,6 +309,8 @@ impl<K: Key, V> Table<K, V> {
                 slots.filter(|slot| slot.stamp == self.stamp).for_each(|slot| put(part, slot));
             }
         }
+        drop(to);
+        changes.has_keys(id, (self.slots.len() - gone) as u64);
         note.clear();
     }
 

@@ -1,0 +1,116 @@
+//! Which entries of a range are left: of each key the last word, and nothing of keys that are gone.
+
+use crate::recovery::block::{Block, BlockHead, Entry, Kind};
+
+/// Entries in the order in which they were written. Their bytes lie in one piece.
+#[derive(Default)]
+pub(super) struct Entries {
+    bytes: Vec<u8>,
+    /// What blocks say of their entries, each once.
+    heads: Vec<BlockHead>,
+    entries: Vec<At>,
+}
+
+/// Where an entry's bytes lie: key, sub-key, value.
+#[derive(Clone, Copy)]
+struct At {
+    start: usize,
+    key: u32,
+    sub: u32,
+    value: u32,
+    head: u32,
+    group: u16,
+}
+
+impl Entries {
+    /// Adds the entries of the groups that are wanted; `None` if the block is malformed.
+    pub(super) fn add(&mut self, block: &Block<'_>, wanted: impl Fn(u16) -> bool) -> Option<()> {
+        let known = self.heads.iter().position(|head| *head == block.head);
+        let head = known.unwrap_or_else(|| {
+            self.heads.push(block.head);
+            self.heads.len() - 1
+        });
+        let Entries { bytes, entries, .. } = self;
+        let read = block.entries(wanted, |entry| {
+            let Entry { group, key, sub, value } = entry;
+            let length = |part: &[u8]| u32::try_from(part.len()).map_err(|_| ());
+            entries.push(At {
+                start: bytes.len(),
+                key: length(key)?,
+                sub: length(sub)?,
+                value: length(value)?,
+                head: head as u32,
+                group,
+            });
+            [key, sub, value].into_iter().for_each(|part| bytes.extend_from_slice(part));
+            Ok::<(), ()>(())
+        });
+        read?.ok()
+    }
+
+    fn key(&self, at: &At) -> &[u8] {
+        &self.bytes[at.start..][..at.key as usize]
+    }
+
+    fn sub(&self, at: &At) -> &[u8] {
+        &self.bytes[at.start + at.key as usize..][..at.sub as usize]
+    }
+
+    fn entry(&self, at: &At) -> Entry<'_> {
+        let value = &self.bytes[at.start + (at.key + at.sub) as usize..][..at.value as usize];
+        Entry { group: at.group, key: self.key(at), sub: self.sub(at), value }
+    }
+
+    fn head(&self, at: &At) -> &BlockHead {
+        &self.heads[at.head as usize]
+    }
+
+    /// What is left, in the order of what blocks say, then of groups, then of keys.
+    pub(super) fn merged(&self) -> Merged<'_> {
+        // By key, and of each key in the order in which they were written: the bytes lie in that order.
+        let mut order: Vec<&At> = self.entries.iter().collect();
+        let whose = |at: &At| (at.group, self.head(at).step, self.key(at));
+        order.sort_unstable_by(|a, b| whose(a).cmp(&whose(b)).then(a.start.cmp(&b.start)));
+        let mut left = Vec::with_capacity(order.len());
+        for of_key in order.chunk_by_mut(|a, b| whose(a) == whose(b)) {
+            self.last_words(of_key, &mut left);
+        }
+        left.sort_by_key(|at| {
+            let head = self.head(at);
+            (head.step, head.slot, head.kind, at.head, at.group)
+        });
+        Merged { of: self, left }
+    }
+
+    /// Of all that was written of a key, in that order, what counts.
+    fn last_words<'a>(&self, of_key: &mut [&'a At], left: &mut Vec<&'a At>) {
+        // Tombstones stand before the values of their barrier.
+        let gone = of_key.iter().rposition(|at| self.head(at).kind == Kind::Tombstone);
+        let of_key = &mut of_key[gone.map_or(0, |gone| gone + 1)..];
+        let which = |at: &At| (self.head(at).slot, self.sub(at));
+        // The order in which they were written stays.
+        of_key.sort_by(|a, b| which(a).cmp(&which(b)));
+        for same in of_key.chunk_by(|a, b| which(a) == which(b)) {
+            let last = same.last().filter(|at| self.head(at).kind != Kind::EntryTombstone);
+            left.extend(last.copied());
+        }
+    }
+}
+
+/// The entries that are left of a range.
+pub(super) struct Merged<'a> {
+    of: &'a Entries,
+    left: Vec<&'a At>,
+}
+
+impl<'a> Merged<'a> {
+    /// Runs of entries of which blocks say the same, each in the order of groups.
+    pub(super) fn blocks(
+        &self,
+    ) -> impl Iterator<Item = (BlockHead, impl Iterator<Item = Entry<'a>>)> {
+        self.left.chunk_by(|a, b| a.head == b.head).map(|same| {
+            let head = *self.of.head(same[0]);
+            (head, same.iter().map(|at| self.of.entry(at)))
+        })
+    }
+}

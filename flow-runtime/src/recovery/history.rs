@@ -1,0 +1,105 @@
+//! The commits that a log still knows: those of the newest run, those of the run that it went on from, and so on back.
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::io::file::Files;
+use crate::recovery::keep::{Gone, named, paths};
+use crate::recovery::manifest::{Committed, Manifest};
+use crate::recovery::names::{CommitName, Layout};
+use crate::recovery::newest::read_all;
+
+/// A commit of the past.
+#[derive(Clone, Debug)]
+pub(crate) struct Past {
+    pub(crate) committed: Committed,
+    /// Generation and number of the commit file that it lies in.
+    pub(crate) file: (u64, u64),
+    /// As it was behind the commit.
+    pub(crate) manifest: Manifest,
+}
+
+impl Past {
+    /// Whether going back to it needs a file.
+    pub(crate) fn needs(&self, file: &Gone) -> bool {
+        match file {
+            Gone::Commits { generation, number } => self.file == (*generation, *number),
+            other => named(&self.manifest).contains(other),
+        }
+    }
+
+    /// Whether all files that it names are there.
+    pub(crate) fn is_there(&self, files: &dyn Files, layout: &Layout) -> bool {
+        named(&self.manifest)
+            .into_iter()
+            .flat_map(|file| paths(layout, file))
+            .all(|path| files.kind(&path).is_ok())
+    }
+}
+
+/// All commits that led to the newest one of the commit files `names`, the oldest first, each once. It ends where commit files have
+/// been removed, or cannot be read.
+pub(crate) fn history(
+    files: &Arc<dyn Files>,
+    layout: &Layout,
+    log_id: &[u8; 16],
+    names: &[CommitName],
+) -> Result<Vec<Past>, Error> {
+    let mut pairs: Vec<(u64, u64)> =
+        names.iter().map(|name| (name.generation, name.number)).collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    // The newest first.
+    let mut found: Vec<Past> = Vec::new();
+    // Where the run that was read last went on from: the run, and its barrier.
+    let mut from: Option<(u64, u64)> = None;
+    while let Some((generation, number)) = pairs.pop() {
+        // A run that another one has not gone on from.
+        if from.is_some_and(|(run, _)| generation > run) {
+            continue;
+        }
+        let leads = |last: &Committed| match from {
+            None => true,
+            Some((run, barrier)) => last.generation == run && last.barrier <= barrier,
+        };
+        let mut here: Vec<Past> = Vec::new();
+        let mut first = None;
+        let mut each = |manifest: &Manifest| {
+            let Some(committed) = manifest.last else { return };
+            first.get_or_insert(committed);
+            // What a file begins with was committed by another file.
+            if committed.generation != generation || !leads(&committed) {
+                return;
+            }
+            here.retain(|past| past.committed.barrier != committed.barrier);
+            here.push(Past { committed, file: (generation, number), manifest: manifest.clone() });
+        };
+        let read = match read_all(files, layout, generation, number, log_id, &mut each) {
+            Ok(read) => read,
+            // Nothing can be said of what lies before.
+            Err(error) if from.is_some() => {
+                tracing::debug!(%error, "the log's past ends here");
+                break;
+            }
+            Err(error) => return Err(error),
+        };
+        if !read {
+            continue;
+        }
+        here.retain(|past| {
+            !found.iter().any(|later| later.committed.barrier == past.committed.barrier)
+        });
+        found.extend(here.into_iter().rev());
+        match first {
+            Some(first) if first.generation != generation => {
+                from = Some((first.generation, first.barrier));
+            }
+            // An earlier file of the same run.
+            Some(_) => from = from.or(Some((generation, u64::MAX))),
+            // It began with nothing.
+            None => break,
+        }
+    }
+    found.reverse();
+    Ok(found)
+}
