@@ -97,3 +97,11 @@ fn main() -> Result<(), flow_runtime::Error> {
         false => cart(events.epoch_per_line(), out).with(args.run).run(),
     }
 }
+
+/// What is saved by a deployment can be loaded by the program as it is now. `FLOW_SCHEMA_LOCK=write cargo test` writes the file.
+#[cfg(test)]
+#[test]
+fn what_is_saved_fits_the_lock() -> Result<(), flow_runtime::Error> {
+    let (events, out) = (JsonLines::of("events"), JsonLinesFile::at("out"));
+    flow_runtime::schema_lock::check("schemas/cart.lock", &cart(events.epoch_per_line(), out))
+}

@@ -165,3 +165,10 @@ fn print(symbols: &[(String, Totals)], spenders: &[(u32, Totals)]) -> io::Result
     writeln!(out, "\nthe accounts that spent the most")?;
     spenders.iter().try_for_each(|(account, totals)| writeln!(out, "{}", row(account, totals)))
 }
+
+#[cfg(test)]
+#[test]
+fn what_is_saved_fits_the_lock() -> Result<(), flow_runtime::Error> {
+    let flow = trades(market(42, 0), CsvFile::at("symbols.csv"), CsvFile::at("accounts.csv"));
+    flow_runtime::schema_lock::check("schemas/trades.lock", &flow)
+}

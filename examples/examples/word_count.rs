@@ -79,3 +79,10 @@ fn print(counts: &[(String, u64)]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     counts.iter().try_for_each(|(word, count)| writeln!(out, "{count:>8}  {word}"))
 }
+
+#[cfg(test)]
+#[test]
+fn what_is_saved_fits_the_lock() -> Result<(), flow_runtime::Error> {
+    let flow = word_count(Lines::of("text"), CsvFile::at("counts.csv"));
+    flow_runtime::schema_lock::check("schemas/word_count.lock", &flow)
+}

@@ -45,6 +45,8 @@
 //!   seeded schedule. [`RunOptions`]: the flags of a program. [`EpochPolicy`]: when an epoch ends.
 //! * [`Dataflow::profile`], [`Profile`]: where the time of a run went.
 //! * [`Dataflow::recovery`], [`RecoveryLog`], [`RecoveryReport`]: going on where the last run was.
+//! * [`schema_lock`]: a file that says what a dataflow keeps, checked by its tests, so that what does not fit is found before it is
+//!   deployed.
 //! * [`graph`]: the const graph of a dataflow, and its pictures.
 //! * [`host`], [`plan`], [`consumer`], [`control`]: for those who bring a host of their own.
 //!
@@ -79,6 +81,7 @@ pub mod plan;
 mod profile;
 mod recovery;
 mod run;
+pub mod schema_lock;
 pub mod sim;
 pub mod state;
 pub mod steps;
@@ -166,8 +169,12 @@ pub mod __private {
         FilterFn, FilterPlan, Held, Optional, StatefulFn, StatefulPlan, StepFn, StepPlan,
     };
     pub use crate::plan::*;
+    pub use crate::state::older::{
+        Migrates, NameOf, NoName, TryMigrates, Version, from_older, is_named, is_older, parts_of,
+        try_from_older,
+    };
     pub use crate::state::{
-        Field, LoadError, Saved, Schema, State, Variant, load_foreign, save_foreign,
+        Field, LoadError, Reader, Saved, Schema, Shape, State, Variant, load_foreign, save_foreign,
     };
     pub use crate::steps::exactly_once::{Holds, NoEnds, Within};
     pub use crate::steps::{__seal as seal, Branch, Feed, SourceFlow};

@@ -26,6 +26,7 @@
 //! | `start` | how a run takes over a log |
 //! | `compare` | what may change between two runs |
 //! | `recovered` | what is restored, and by whom |
+//! | `older` | reading what was saved under older versions |
 //! | `report`, `fault` | what is said |
 //! | `planted` | steps that tests leave out, to see that they are missed |
 
@@ -45,6 +46,7 @@ pub(crate) mod keep;
 pub(crate) mod manifest;
 mod names;
 pub(crate) mod newest;
+pub(crate) mod older;
 pub(crate) mod pin;
 pub(crate) mod planted;
 pub(crate) mod recovered;
