@@ -109,7 +109,7 @@ pub(crate) struct Limits {
     pub(crate) commit_records: u64,
     /// The bytes of changes from which on it is worth while to compact.
     pub(crate) garbage_bytes: u64,
-    /// The bytes of entries that are compacted at a time, about.
+    /// The bytes of entries that are compacted at a time at most, about.
     pub(crate) range_bytes: u64,
 }
 
