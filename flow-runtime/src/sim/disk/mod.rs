@@ -18,13 +18,14 @@ mod tree;
 
 pub use state::Faults;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::io::Io;
 use state::{State, Torn};
-use tree::Tree;
+use tree::{Id, Tree};
 
 /// A simulated disk, with the operating system's cache in front of it. Clones are the same disk.
 ///
@@ -248,6 +249,15 @@ pub struct Moment {
     operation: u64,
     tree: Tree,
     torn: Option<Torn>,
+    doing: Doing,
+}
+
+/// What an operation does to which file or folder, or to an entry of a folder.
+#[derive(Clone)]
+struct Doing {
+    what: &'static str,
+    to: Id,
+    entry: Option<OsString>,
 }
 
 impl Moment {
@@ -267,6 +277,21 @@ impl Moment {
         }
         state.crashed = true;
         SimDisk(Arc::new(Mutex::new(state)))
+    }
+}
+
+/// What the operation is: ``writing `log/LOCK` ``.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Doing { what, to, entry } = &self.doing;
+        match (self.tree.path_of(*to), entry) {
+            (Some(path), Some(name)) => write!(f, "{what} `{}`", path.join(name).display()),
+            (Some(path), None) if path.as_os_str().is_empty() => {
+                write!(f, "{what} the root of the disk")
+            }
+            (Some(path), None) => write!(f, "{what} `{}`", path.display()),
+            (None, _) => write!(f, "{what} a file that has been removed"),
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! Counting operations; crashes and faults.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io;
 use std::sync::Arc;
 
-use super::Moment;
 use super::luck::Luck;
 use super::tree::{Id, Tree};
+use super::{Doing, Moment};
 use crate::io::Random;
 
 /// How often faults happen by themselves: each a probability between 0 and 1.
@@ -95,16 +96,33 @@ impl State {
         if self.crashed { Err(crashed()) } else { Ok(()) }
     }
 
-    /// The next operation begins. Answers its number.
-    pub(super) fn operation(&mut self) -> io::Result<u64> {
-        self.operation_of(None)
+    /// The next operation begins, on a file or folder. Answers its number.
+    pub(super) fn operation(&mut self, what: &'static str, to: Id) -> io::Result<u64> {
+        self.begin(what, to, None, None)
     }
 
-    fn operation_of(&mut self, torn: Option<&Torn>) -> io::Result<u64> {
+    /// The next operation begins, on an entry of a folder.
+    pub(super) fn operation_in(
+        &mut self,
+        what: &'static str,
+        (folder, name): (Id, &OsStr),
+    ) -> io::Result<u64> {
+        self.begin(what, folder, Some(name), None)
+    }
+
+    fn begin(
+        &mut self,
+        what: &'static str,
+        to: Id,
+        entry: Option<&OsStr>,
+        torn: Option<&Torn>,
+    ) -> io::Result<u64> {
         self.check()?;
         let operation = self.operations;
         if let Some(moments) = &mut self.moments {
-            moments.push(Moment { operation, tree: self.tree.clone(), torn: torn.cloned() });
+            let doing = Doing { what, to, entry: entry.map(OsStr::to_owned) };
+            let (tree, torn) = (self.tree.clone(), torn.cloned());
+            moments.push(Moment { operation, tree, torn, doing });
         }
         if operation >= self.crash_at {
             self.crashed = true;
@@ -127,7 +145,7 @@ impl State {
     }
 
     pub(super) fn write_at(&mut self, write: &Torn) -> io::Result<()> {
-        let operation = self.operation_of(Some(write))?;
+        let operation = self.begin("writing", write.file, None, Some(write))?;
         let Torn { file, offset, bytes } = write;
         let length = self.tree.content(*file)?.len();
         let grows = offset.saturating_add(bytes.len() as u64).saturating_sub(length);
@@ -140,7 +158,7 @@ impl State {
     }
 
     pub(super) fn set_len(&mut self, file: Id, length: u64) -> io::Result<()> {
-        let operation = self.operation()?;
+        let operation = self.operation("setting the length of", file)?;
         let before = self.tree.content(file)?.len();
         let grows = length.saturating_sub(before);
         if self.fits(operation, grows) < grows {
@@ -179,7 +197,7 @@ impl State {
     }
 
     pub(super) fn sync(&mut self, file: Id) -> io::Result<()> {
-        let operation = self.operation()?;
+        let operation = self.operation("syncing", file)?;
         let planned = self.failing_syncs.range(..=operation).next().copied();
         if let Some(planned) = planned {
             self.failing_syncs.remove(&planned);
