@@ -45,6 +45,7 @@
 //!   seeded schedule. [`RunOptions`]: the flags of a program. [`EpochPolicy`]: when an epoch ends.
 //! * [`Dataflow::profile`], [`Profile`]: where the time of a run went.
 //! * [`Dataflow::recovery`], [`RecoveryLog`], [`RecoveryReport`]: going on where the last run was.
+//! * [`sim`]: tests that let a dataflow crash everywhere, one step in a harness, a simulated disk.
 //! * [`graph`]: the const graph of a dataflow, and its pictures.
 //! * [`host`], [`plan`], [`consumer`], [`control`]: for those who bring a host of their own.
 //!
@@ -166,6 +167,7 @@ pub mod __private {
         FilterFn, FilterPlan, Held, Optional, StatefulFn, StatefulPlan, StepFn, StepPlan,
     };
     pub use crate::plan::*;
+    pub use crate::sim::StepHarness;
     pub use crate::state::{
         Field, LoadError, Saved, Schema, State, Variant, load_foreign, save_foreign,
     };

@@ -397,12 +397,12 @@ fn keep<K: Key, V: Held>(id: &StepId, table: &mut Table<K, V>, control: &mut Con
     }
 }
 
-fn load_held<V: Held>(bytes: &[u8]) -> Result<V, LoadError> {
+pub(crate) fn load_held<V: Held>(bytes: &[u8]) -> Result<V, LoadError> {
     V::State::load_all(bytes).map(V::of_state)
 }
 
 #[inline]
-fn save_held<V: Held>(held: &V, to: &mut Vec<u8>) {
+pub(crate) fn save_held<V: Held>(held: &V, to: &mut Vec<u8>) {
     if let Some(state) = held.state() {
         state.save(to);
     }

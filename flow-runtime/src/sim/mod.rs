@@ -2,6 +2,7 @@
 //!
 //! * [`Sim`] runs a dataflow under many schedules, lets it crash wherever its disk does something, and sees that the result stays the
 //!   same: one line of a test.
+//! * [`StepHarness`] drives a single stateful step.
 //! * [`SimDisk`] is the disk below it, of use by itself where something is written with [`Files`](crate::io::file::Files).
 //!
 //! | file | what it owns |
@@ -12,11 +13,13 @@
 //! | `play` | playing a history |
 //! | `explore` | which histories are tried |
 //! | `rows`, `failure` | what differs, and what is said |
+//! | `harness` | [`StepHarness`]: one step without a dataflow |
 //! | `disk/` | [`SimDisk`]: files that lose what was not synced, tear, fill up and fail |
 
 mod disk;
 mod explore;
 mod failure;
+mod harness;
 mod history;
 mod play;
 mod rows;
@@ -28,6 +31,7 @@ mod world;
 
 pub use disk::{Faults, Moment, SimDisk};
 pub use failure::SimFailure;
+pub use harness::StepHarness;
 pub use rows::Outcome;
 pub use sim::{Sim, SimReport};
 pub use sink::{SimEncoder, SimSink, SimWriter};
