@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use flow_runtime::io::{CsvFile, FileEnd, FileWriter, Io, Lines, PartitionId, Resume, Rows, Sink};
+use flow_runtime::io::{
+    CsvFile, EpochFiles, FileEnd, FileWriter, Io, Lines, PartitionId, Resume, Rows, Sink,
+};
 use flow_runtime::io::{SinkWriter, Source, delivery};
 use flow_runtime::prelude::*;
 use flow_runtime::sim::{Sim, SimFailure, World};
@@ -354,11 +356,11 @@ fn a_sink_that_does_not_sync_is_found() {
         let out = Unsynced(CsvFile::at(world.output("lengths.csv")));
         lengths(Lines::of(world.file("text.txt", "to\nbe\nor\nnot\n")), out)
     })
-    .crash_everywhere()
     .try_run()
     .expect_err("it is found")
     .to_string();
-    assert!(failure.contains("lengths.csv"), "{failure}");
+    assert!(failure.contains("a power cut after the end takes away"), "{failure}");
+    assert!(failure.contains("sink `lengths.csv`: "), "{failure}");
 }
 
 #[test]
@@ -369,4 +371,35 @@ fn what_makes_no_sense_is_refused() {
     let history = Sim::new(build).replay("w1,w2").try_run().expect_err("is refused").to_string();
     assert!(history.contains("`w2` stands where a crash"), "{history}");
     Sim::new(build).replay("w1,kill@7,w3,cut@2,w2").run();
+}
+
+#[test]
+fn a_log_that_was_not_durable_when_its_start_was_cut_off_is_made_good() {
+    for first in 4..=8 {
+        for second in [10, 13, 16, 20] {
+            Sim::new(|world| totals(world.source("sales", sales(10)), world.sink("totals")))
+                .replay(format!("w1,kill@{first},w3,cut@{second},w2"))
+                .run();
+        }
+    }
+}
+
+#[test]
+fn folders_of_files_are_written_once_and_durably() {
+    Sim::new(|world| {
+        let out = CsvFile::folder(world.output("totals")).parts(2);
+        totals(world.source("sales", sales(30)), out)
+    })
+    .at_most(100)
+    .crash_everywhere()
+    .crashes(40)
+    .run();
+    Sim::new(|world| {
+        let out = EpochFiles::json_lines(world.output("totals"));
+        totals(world.source("sales", sales(30)), out)
+    })
+    .at_most(100)
+    .crash_everywhere()
+    .crashes(40)
+    .run();
 }

@@ -136,20 +136,25 @@ where
         let mut random = Random::new(first.history.seed(self.player.seed));
         let crashes = sample(crashes.collect(), at_most, &mut random);
         self.report.skipped = 2 * first.moments.len() - crashes.len();
+        // All of one crash first: of two failures the shorter is the better one to be told.
+        let mut twice = Vec::new();
         for (n, crash) in crashes.into_iter().enumerate() {
             let run = self.next_run(n + 1, &mut random);
-            let twice = n % SECOND_CRASH == 0;
-            let resumed = self.after(first, crash, run, twice)?;
+            let resumed = self.after(first, crash, run, false)?;
             self.compare_after(first, &resumed, expected)?;
-            if twice && !resumed.moments.is_empty() {
-                let operations = resumed.moments.len() as u64;
-                let most = if random.below(2) == 0 { RECOVERY.min(operations) } else { operations };
-                let power = random.below(2) == 0;
-                let crash = Crash { power, operation: random.below(most) };
-                let run = self.next_run(n + 2, &mut random);
-                let ended = self.after(&resumed, crash, run, false)?;
-                self.compare_after(&resumed, &ended, expected)?;
+            if n % SECOND_CRASH == 0 {
+                twice.push((n, crash, run));
             }
+        }
+        for (n, crash, run) in twice {
+            let resumed = self.after(first, crash, run, true)?;
+            let operations = resumed.moments.len() as u64;
+            let most = if random.below(2) == 0 { RECOVERY.min(operations) } else { operations };
+            let power = random.below(2) == 0;
+            let crash = Crash { power, operation: random.below(most) };
+            let run = self.next_run(n + 2, &mut random);
+            let ended = self.after(&resumed, crash, run, false)?;
+            self.compare_after(&resumed, &ended, expected)?;
         }
         Ok(())
     }
@@ -241,8 +246,10 @@ where
                 Ok(())
             });
             let failed = checked.err().map(Cause::Check);
-            self.refuse(&ended.history, crashed_in, failed)?;
+            self.refuse(&ended.history, crashed_in.clone(), failed)?;
         }
+        let lost = outcome.is_not_durable().map(Cause::NotDurable);
+        self.refuse(&ended.history, crashed_in, lost)?;
         Ok(outcome)
     }
 

@@ -31,6 +31,8 @@ pub(super) enum Cause {
     Epochs(Difference),
     /// A crash is not made good.
     Crash(Difference),
+    /// What was committed does not survive a power cut at the end.
+    NotDurable(Difference),
     /// A history that was given gives other rows.
     Replayed(Difference),
     /// The run ended with an error.
@@ -88,6 +90,7 @@ impl Cause {
             | Cause::Batches(difference)
             | Cause::Epochs(difference)
             | Cause::Crash(difference)
+            | Cause::NotDurable(difference)
             | Cause::Replayed(difference) => Some(difference),
             Cause::Run(_) | Cause::Check(_) | Cause::Asked(_) => None,
         }
@@ -125,6 +128,11 @@ impl fmt::Display for Cause {
                  something that it depends on is not saved: it is kept outside of the state of a step, or comes from a clock or \
                  from random numbers\n  \
                  help: keep what a step remembers in its `#[stateful]` state, and nowhere else",
+            ),
+            Cause::NotDurable(_) => f.write_str(
+                "a power cut after the end takes away what had been committed\n  \
+                 a sink does not make durable what it has sealed: rows, a file's name in its folder, or the folder itself\n  \
+                 help: let `SinkWriter::durable` sync the file, and where the file is new its folder, too",
             ),
             Cause::Replayed(_) => f.write_str("the rows are not those of an uninterrupted run"),
             Cause::Run(error) => write!(f, "a run ended with an error\n  {}", indented(error)),

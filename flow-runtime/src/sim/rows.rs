@@ -29,13 +29,22 @@ impl fmt::Debug for Outcome {
 }
 
 impl Outcome {
-    /// At the end everything is committed, and so durable: it is read as if the power had been cut then.
     pub(super) fn of(ended: &Ended) -> Outcome {
         Outcome {
             history: ended.history.to_string(),
-            disk: ended.disk.fork().after_power_cut(),
+            disk: ended.disk.clone(),
             outputs: ended.outputs.clone(),
         }
+    }
+
+    /// What a power cut at the very end changes: nothing, since everything is committed then.
+    pub(super) fn is_not_durable(&self) -> Option<Difference> {
+        let cut = Outcome {
+            history: String::new(),
+            disk: self.disk.fork().after_power_cut(),
+            outputs: self.outputs.clone(),
+        };
+        cut.differs_from(self, &BTreeMap::new())
     }
 
     /// The rows of a sink, in the order in which they were written; of an output file its lines, as `String`. With several workers only the

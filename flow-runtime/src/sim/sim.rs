@@ -58,7 +58,7 @@ const AT_MOST: usize = 1000;
 /// 3. Crashes: [`crash_everywhere`](Sim::crash_everywhere), [`crashes`](Sim::crashes). After each the dataflow is made again and goes on from
 ///    the recovery log, with the next number of workers.
 ///
-/// At the end of every history the power is cut once more before the sinks are read: what was committed must be durable.
+/// At the end of every history the power is cut once more, which must take away nothing: all is committed then, and so durable.
 ///
 /// A failure says which history failed, and how to play exactly this one [again](Sim::replay).
 #[must_use = "a simulation does nothing until it is run"]

@@ -171,6 +171,8 @@ impl SimWriter {
         }
         if there > length {
             file.set_len(length)?;
+            // It must not come back, though nothing more be written.
+            file.sync()?;
         }
         let is_new = Arc::new(AtomicBool::new(true));
         Ok(SimWriter { io: io.clone(), path: path.to_owned(), file, length, is_new })
