@@ -79,6 +79,19 @@ fn a_sound_dataflow_survives_everything() {
 }
 
 #[test]
+fn a_sound_dataflow_survives_a_disk_that_fails_and_fills_up() {
+    let report = Sim::new(|world| totals(world.source("sales", sales(40)), world.sink("totals")))
+        .disk_faults()
+        .run();
+    assert!(report.crashes > report.operations, "{report:?}");
+    let build = |world: &World| {
+        let out = CsvFile::folder(world.output("totals")).parts(2);
+        totals(world.source("sales", sales(20)), out)
+    };
+    Sim::new(build).seed(1).disk_faults().run();
+}
+
+#[test]
 fn partitions_and_given_epochs_survive_as_well() {
     let parts = |n: u64| sales(40).into_iter().filter(move |(_, cents)| cents % 3 == n);
     // Customers are in all partitions: only the sums at the end do not depend on the order.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::failure::{Cause, Failure, SimFailure};
-use super::history::{Crash, Event, History, Run};
+use super::history::{Crash, Event, History, How, Run};
 use super::play::{Crashed, Ended, Failed, Player};
 use super::rows::{Difference, Normal, Outcome};
 use super::sim::SimReport;
@@ -40,6 +40,7 @@ where
     pub(super) fn explore(
         mut self,
         everywhere: Option<usize>,
+        faults: Option<usize>,
         crashes: usize,
         replay: Option<&str>,
     ) -> Result<SimReport, SimFailure> {
@@ -60,6 +61,9 @@ where
         self.without_crashes(&first, &expected)?;
         if let Some(at_most) = everywhere {
             self.everywhere(&first, &expected, at_most)?;
+        }
+        if let Some(at_most) = faults {
+            self.disk_faults(&first, &expected, at_most)?;
         }
         for n in 0..crashes {
             self.at_random(n, &expected)?;
@@ -131,8 +135,8 @@ where
         at_most: usize,
     ) -> Result<(), SimFailure> {
         let operations = 0..first.moments.len() as u64;
-        let crashes =
-            operations.flat_map(|operation| [false, true].map(|power| Crash { power, operation }));
+        let crashes = operations
+            .flat_map(|operation| [How::Kill, How::Cut].map(|how| Crash { how, operation }));
         let mut random = Random::new(first.history.seed(self.player.seed));
         let crashes = sample(crashes.collect(), at_most, &mut random);
         self.report.skipped = 2 * first.moments.len() - crashes.len();
@@ -150,9 +154,45 @@ where
             let resumed = self.after(first, crash, run, true)?;
             let operations = resumed.moments.len() as u64;
             let most = if random.below(2) == 0 { RECOVERY.min(operations) } else { operations };
-            let power = random.below(2) == 0;
-            let crash = Crash { power, operation: random.below(most) };
+            let crash = Crash { how: either(&mut random), operation: random.below(most) };
             let run = self.next_run(n + 2, &mut random);
+            let ended = self.after(&resumed, crash, run, false)?;
+            self.compare_after(&resumed, &ended, expected)?;
+        }
+        Ok(())
+    }
+
+    /// Every sync of the first run fails, and every write finds the disk full. Then the power is cut, in the run that goes on: what it has
+    /// found in the cache must not be relied on.
+    fn disk_faults(
+        &mut self,
+        first: &Ended,
+        expected: &Outcome,
+        at_most: usize,
+    ) -> Result<(), SimFailure> {
+        let faults = first.moments.iter().filter_map(|moment| {
+            let how = match (moment.syncs(), moment.writes()) {
+                (true, _) => How::Sync,
+                (_, true) => How::Full,
+                _ => return None,
+            };
+            Some(Crash { how, operation: moment.operation() })
+        });
+        let faults: Vec<_> = faults.collect();
+        let mut random = Random::new(first.history.seed(self.player.seed) ^ 1);
+        let there = faults.len();
+        let faults = sample(faults, at_most, &mut random);
+        self.report.skipped += there - faults.len();
+        for (n, fault) in faults.into_iter().enumerate() {
+            let run = self.next_run(n + 1, &mut random);
+            let resumed = self.after(first, fault, run, true)?;
+            self.compare_after(first, &resumed, expected)?;
+            if resumed.moments.is_empty() {
+                continue;
+            }
+            let operation = random.below(resumed.moments.len() as u64);
+            let run = self.next_run(n + 2, &mut random);
+            let crash = Crash { how: How::Cut, operation };
             let ended = self.after(&resumed, crash, run, false)?;
             self.compare_after(&resumed, &ended, expected)?;
         }
@@ -166,7 +206,7 @@ where
         let mut ended = self.ended(self.player.start(first, true))?;
         for crash in 0..=random.below(CRASHES_MAX) as usize {
             let operation = random.below(ended.moments.len() as u64);
-            let crash_at = Crash { power: random.below(2) == 0, operation };
+            let crash_at = Crash { how: either(&mut random), operation };
             let run = self.next_run(n + crash + 1, &mut random);
             let resumed = self.after(&ended, crash_at, run, true)?;
             self.compare_after(&ended, &resumed, expected)?;
@@ -278,6 +318,11 @@ where
 fn described(ended: &Ended, crash: Crash) -> Option<String> {
     let at = usize::try_from(crash.operation).ok()?;
     ended.moments.get(at).map(ToString::to_string)
+}
+
+/// How to crash, if it can be either.
+fn either(random: &mut Random) -> How {
+    if random.below(2) == 0 { How::Kill } else { How::Cut }
 }
 
 /// Some of these, in their order.

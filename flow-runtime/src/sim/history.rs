@@ -8,7 +8,7 @@ use crate::io::Random;
 /// Runs one after the other, each but the last cut off by a crash.
 ///
 /// As text: `w1,kill@123,w3r` is one worker, the process killed in disk operation 123, then three workers with batches of random sizes
-/// to the end. `cut@123` is a power cut, `w2e5` ends epochs after 5 items, `w2s1` is another schedule than `w2`.
+/// to the end. `cut@123` is a power cut, `sync@123` a sync that fails, `full@123` a disk that is full, `w2e5` ends epochs after 5 items, `w2s1` is another schedule than `w2`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct History(pub(super) Vec<Event>);
 
@@ -36,11 +36,36 @@ impl Run {
     }
 }
 
-/// How a run is cut off, in which operation of its disk.
+/// What happens to a run, in which operation of its disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Crash {
-    pub(super) power: bool,
+    pub(super) how: How,
     pub(super) operation: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// The process is killed.
+    Kill,
+    /// The power is cut.
+    Cut,
+    /// A sync fails, with which the run ends.
+    Sync,
+    /// The disk is full for a while, with which the run may end.
+    Full,
+}
+
+impl How {
+    const ALL: [How; 4] = [How::Kill, How::Cut, How::Sync, How::Full];
+
+    fn name(self) -> &'static str {
+        match self {
+            How::Kill => "kill",
+            How::Cut => "cut",
+            How::Sync => "sync",
+            How::Full => "full",
+        }
+    }
 }
 
 impl History {
@@ -79,8 +104,8 @@ impl fmt::Display for History {
                     }
                     f.write_str(if run.rechunk { "r" } else { "" })?;
                 }
-                Event::Crash(Crash { power, operation }) => {
-                    write!(f, "{}@{operation}", if *power { "cut" } else { "kill" })?;
+                Event::Crash(Crash { how, operation }) => {
+                    write!(f, "{}@{operation}", how.name())?;
                 }
             }
         }
@@ -109,9 +134,15 @@ impl fmt::Display for InWords<'_> {
                     f.write_str(if run.rechunk { ", batches of random sizes" } else { "" })?;
                     f.write_str(if n + 1 == self.0.0.len() { ", to the end" } else { ", " })?;
                 }
-                Event::Crash(Crash { power, operation }) => {
-                    let what = if *power { "the power cut" } else { "killed" };
-                    write!(f, "{what} in disk operation {operation}; ")?;
+                Event::Crash(Crash { how, operation }) => {
+                    let what = match how {
+                        How::Kill => "killed in",
+                        How::Cut => "the power cut in",
+                        How::Sync => "the first sync fails from",
+                        How::Full => "the disk full for a while from",
+                    };
+                    write!(f, "{what} disk operation {operation}")?;
+                    f.write_str(if matches!(how, How::Sync | How::Full) { " on; " } else { "; " })?;
                 }
             }
         }
@@ -161,12 +192,8 @@ fn parse_run(word: &str) -> Option<Run> {
 
 fn parse_crash(word: &str) -> Option<Crash> {
     let (kind, operation) = word.split_once('@')?;
-    let power = match kind {
-        "kill" => false,
-        "cut" => true,
-        _ => return None,
-    };
-    Some(Crash { power, operation: operation.parse().ok()? })
+    let how = How::ALL.into_iter().find(|how| how.name() == kind)?;
+    Some(Crash { how, operation: operation.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -175,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_history_is_read_as_it_is_written() {
-        for text in ["w1", "w2s3e4r", "w12e5r,kill@0,w2r,cut@123,w3e1"] {
+        for text in ["w1", "w1,sync@3,w1,full@4,w2", "w2s3e4r", "w12e5r,kill@0,w2r,cut@123,w3e1"] {
             assert_eq!(text.parse::<History>().map(|history| history.to_string()), Ok(text.into()));
         }
         let words = InWords(&"w1r,kill@7,w2s4,cut@9,w3e1".parse().expect("is one")).to_string();

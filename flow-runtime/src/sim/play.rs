@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::World;
 use super::disk::{Moment, SimDisk};
-use super::history::{Crash, Event, History, Run};
+use super::history::{Crash, Event, History, How, Run};
 use super::world::Output;
 use crate::env::Virtual;
 use crate::error::Error;
@@ -18,6 +18,9 @@ const LOG: &str = "log";
 /// About so many epochs a run has unless it is told otherwise: enough for crashes to fall between commits, few enough to crash
 /// everywhere in little time.
 const EPOCHS: u64 = 8;
+
+/// So often a full disk refuses what is written.
+const REFUSALS: u32 = 2;
 
 /// Plays histories of one dataflow.
 pub(super) struct Player<'a, F> {
@@ -71,6 +74,11 @@ where
     pub(super) fn crash(&self, ended: &Ended, crash: Crash) -> Crashed {
         let history = ended.history.then(Event::Crash(crash));
         let seed = history.seed(self.seed);
+        if let (How::Sync | How::Full, Some(first)) = (crash.how, ended.moments.first()) {
+            let disk = first.disk(seed);
+            self.fail(ended, crash, &disk);
+            return Crashed { history, disk: disk.after_kill() };
+        }
         let at = usize::try_from(crash.operation).ok().and_then(|at| ended.moments.get(at));
         let disk = match at {
             Some(moment) => moment.crashed(seed),
@@ -81,8 +89,20 @@ where
                 disk
             }
         };
-        let disk = if crash.power { disk.after_power_cut() } else { disk.after_kill() };
+        let disk = if crash.how == How::Cut { disk.after_power_cut() } else { disk.after_kill() };
         Crashed { history, disk }
+    }
+
+    /// Does the last run of a history again on a disk that fails it.
+    fn fail(&self, ended: &Ended, crash: Crash, disk: &SimDisk) {
+        match crash.how {
+            How::Full => disk.full_at(crash.operation, REFUSALS),
+            _ => disk.fail_sync_at(crash.operation),
+        }
+        if let Some(Event::Run(run)) = ended.history.0.last() {
+            // Whether it has ended with an error or gone on: the next run finds what it has left.
+            let _ = self.run(ended.history.clone(), *run, disk.clone(), false);
+        }
     }
 
     /// A whole history.

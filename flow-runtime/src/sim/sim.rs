@@ -55,7 +55,7 @@ const AT_MOST: usize = 1000;
 /// 2. The same run again, and runs without a crash under other schedules, with other numbers of workers, other epochs
 ///    ([unless these are given](Sim::epochs)) and with [`rechunk`](Sim::rechunk) other batches. Where one differs the dataflow is not
 ///    deterministic, and the failure says what it depends on.
-/// 3. Crashes: [`crash_everywhere`](Sim::crash_everywhere), [`crashes`](Sim::crashes). After each the dataflow is made again and goes on from
+/// 3. Crashes and faults: [`crash_everywhere`](Sim::crash_everywhere), [`crashes`](Sim::crashes), [`disk_faults`](Sim::disk_faults). After each the dataflow is made again and goes on from
 ///    the recovery log, with the next number of workers.
 ///
 /// At the end of every history the power is cut once more, which must take away nothing: all is committed then, and so durable.
@@ -69,6 +69,7 @@ pub struct Sim<'a, F> {
     epochs: Option<EpochPolicy>,
     rechunk: bool,
     everywhere: bool,
+    faults: bool,
     crashes: usize,
     at_most: usize,
     any_order: bool,
@@ -96,6 +97,7 @@ impl<'a, F> Sim<'a, F> {
             epochs: None,
             rechunk: false,
             everywhere: false,
+            faults: false,
             crashes: 0,
             at_most: AT_MOST,
             any_order: false,
@@ -137,13 +139,22 @@ impl<'a, F> Sim<'a, F> {
         self
     }
 
+    /// Lets the disk fail: every sync of a file that the first run does reports an error, once, and every write finds the disk full, for a
+    /// while. The run may end with that; the next one goes on, and is then cut off by a power cut. As on Linux, what a failed sync should
+    /// have written is dropped, though it can be read until the machine goes down. A run that waits for room lets virtual time pass, and what
+    /// depends on time may differ by that.
+    pub fn disk_faults(mut self) -> Self {
+        self.faults = true;
+        self
+    }
+
     /// Tries so many histories of one to three crashes at random places.
     pub fn crashes(mut self, histories: usize) -> Self {
         self.crashes = histories;
         self
     }
 
-    /// How many places [`crash_everywhere`](Sim::crash_everywhere) tries at most; 1000 unless it is set. Of more the seed chooses, and
+    /// How many places [`crash_everywhere`](Sim::crash_everywhere) and [`disk_faults`](Sim::disk_faults) each try at most; 1000 unless it is set. Of more the seed chooses, and
     /// the [report](SimReport::skipped) says how many were left out.
     pub fn at_most(mut self, histories: usize) -> Self {
         self.at_most = histories;
@@ -219,6 +230,7 @@ impl<'a, F> Sim<'a, F> {
         }
         .explore(
             self.everywhere.then_some(self.at_most),
+            self.faults.then_some(self.at_most),
             self.crashes,
             self.replay.as_deref(),
         )
@@ -233,13 +245,13 @@ pub struct SimReport {
     pub seed: u64,
     /// How many histories were played, each to its end.
     pub histories: usize,
-    /// How many crashes there were in them.
+    /// How many crashes, and faults of the disk, there were in them.
     pub crashes: usize,
     /// How many operations of the disk the first run has done.
     pub operations: usize,
     /// How many epochs the first run has committed.
     pub epochs: u64,
-    /// How many places of [`crash_everywhere`](Sim::crash_everywhere) were left out, because there were more than
-    /// [`at_most`](Sim::at_most).
+    /// How many places of [`crash_everywhere`](Sim::crash_everywhere) and [`disk_faults`](Sim::disk_faults) were left out, because there
+    /// were more than [`at_most`](Sim::at_most).
     pub skipped: usize,
 }

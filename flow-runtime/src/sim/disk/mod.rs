@@ -266,6 +266,21 @@ impl Moment {
         self.operation
     }
 
+    /// The disk as it was then, of a machine that is up. Operations are counted from 0.
+    pub(super) fn disk(&self, seed: u64) -> SimDisk {
+        SimDisk::with(seed, self.tree.clone())
+    }
+
+    /// Whether the operation adds something, for which a disk may have no room.
+    pub(super) fn writes(&self) -> bool {
+        self.torn.is_some()
+    }
+
+    /// Whether the operation makes a file durable.
+    pub(super) fn syncs(&self) -> bool {
+        self.doing.what == state::SYNCING && self.tree.content(self.doing.to).is_ok()
+    }
+
     /// The disk of a machine that crashed in this operation: as if [`crash_at`](SimDisk::crash_at) had been set to it. The seed decides how a
     /// write is torn, and what survives the power cut that may follow.
     #[must_use = "the moment is not changed"]

@@ -39,6 +39,9 @@ impl Faults {
     }
 }
 
+/// What a sync is called.
+pub(super) const SYNCING: &str = "syncing";
+
 /// A write that a crash may cut off anywhere.
 #[derive(Clone)]
 pub(super) struct Torn {
@@ -197,7 +200,7 @@ impl State {
     }
 
     pub(super) fn sync(&mut self, file: Id) -> io::Result<()> {
-        let operation = self.operation("syncing", file)?;
+        let operation = self.operation(SYNCING, file)?;
         let planned = self.failing_syncs.range(..=operation).next().copied();
         if let Some(planned) = planned {
             self.failing_syncs.remove(&planned);
