@@ -5,15 +5,18 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use flow_runtime::io::{
     CsvFile, EpochFiles, FileEnd, FileWriter, Io, Lines, PartitionId, Resume, Rows, Sink,
 };
 use flow_runtime::io::{SinkWriter, Source, delivery};
 use flow_runtime::prelude::*;
-use flow_runtime::sim::{Sim, SimFailure, World};
+use flow_runtime::sim::{Sim, SimDisk, SimFailure, World};
 use flow_runtime::time::Barrier;
-use flow_runtime::{Dataflow, Error};
+use flow_runtime::{Dataflow, Error, Virtual};
+
+const TEXT: &str = "text.txt";
 
 #[stateful]
 #[derive(Default)]
@@ -415,4 +418,25 @@ fn folders_of_files_are_written_once_and_durably() {
     .crash_everywhere()
     .crashes(40)
     .run();
+}
+
+#[test]
+fn a_slow_disk_takes_virtual_time() {
+    let elapsed = |millis: u64| {
+        let disk = SimDisk::new(1);
+        let schedule = Arc::new(Virtual::new(1).with_io(disk.io()));
+        let clock = Arc::downgrade(&schedule);
+        disk.on_operation(move |_| {
+            let clock = clock.upgrade().expect("the run has it");
+            clock.pass_time(Duration::from_millis(millis));
+        });
+        let flow = lengths(Lines::of(TEXT), CsvFile::at("lengths.csv"));
+        disk.put(TEXT, "to\nbe\n");
+        flow.workers(1).recovery("log").simulate_on(Arc::clone(&schedule)).expect("it succeeds");
+        (schedule.elapsed(), disk.operations())
+    };
+    let (fast, operations) = elapsed(0);
+    let (slow, more) = elapsed(7);
+    assert!(operations > 20 && more >= operations);
+    assert!(slow >= fast + Duration::from_millis(7 * operations), "{fast:?} {slow:?}");
 }

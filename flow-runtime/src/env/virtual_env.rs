@@ -82,6 +82,12 @@ impl Virtual {
         self.lock().now.since(Timestamp(0))
     }
 
+    /// Lets virtual time pass, as something slow does: a disk, say, with [`SimDisk::on_operation`](crate::sim::SimDisk::on_operation).
+    pub fn pass_time(&self, duration: Duration) {
+        let mut state = self.lock();
+        state.now = state.now.after(duration);
+    }
+
     /// How many turns have been taken.
     pub fn turns(&self) -> u64 {
         self.lock().turns

@@ -213,7 +213,24 @@ impl SimDisk {
         Some((path, byte))
     }
 
-    /// Calls this at the beginning of every operation, with its number: it may let virtual time pass, as a slow disk does.
+    /// Calls this at the beginning of every operation, with its number (and of what turns out to change nothing). It may let virtual time
+    /// pass, as a slow disk does:
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use std::time::Duration;
+    /// # use flow_runtime::Virtual;
+    /// # use flow_runtime::sim::SimDisk;
+    /// let disk = SimDisk::new(7);
+    /// let schedule = Arc::new(Virtual::new(7).with_io(disk.io()));
+    /// let clock = Arc::downgrade(&schedule); // The schedule has the disk: it would never be dropped.
+    /// disk.on_operation(move |_| {
+    ///     if let Some(clock) = clock.upgrade() {
+    ///         clock.pass_time(Duration::from_millis(5));
+    ///     }
+    /// });
+    /// // .. `flow.recovery("log").simulate_on(schedule)` ..
+    /// ```
     pub fn on_operation(&self, call: impl Fn(u64) + Send + Sync + 'static) {
         self.state().on_operation = Some(Arc::new(call));
     }
