@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -439,4 +440,26 @@ fn a_slow_disk_takes_virtual_time() {
     let (slow, more) = elapsed(7);
     assert!(operations > 20 && more >= operations);
     assert!(slow >= fast + Duration::from_millis(7 * operations), "{fast:?} {slow:?}");
+}
+
+#[test]
+fn a_sync_that_is_left_out_is_found() {
+    let lies: [(&str, fn(&Path) -> bool); 7] = [
+        ("FORMAT", |path| path.ends_with("FORMAT")),
+        ("commits", |path| path.to_string_lossy().contains("commit-")),
+        ("segments", |path| path.extension().is_some_and(|extension| extension == "seg")),
+        ("the folder of the log", |path| path == Path::new("log")),
+        ("the folder of segments", |path| path == Path::new("log/seg")),
+        ("the folder above", |path| path == Path::new("")),
+        ("the output", |path| path.starts_with("sink-totals")),
+    ];
+    for (what, lie) in lies {
+        let outcome = Sim::new(|world| {
+            world.disk().lie_about(lie);
+            totals(world.source("sales", sales(20)), world.sink("totals"))
+        })
+        .crash_everywhere()
+        .try_run();
+        assert!(outcome.is_err(), "nobody has missed the sync of {what}");
+    }
 }

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::SimDisk;
-use super::state::{SYNCING, Torn};
+use super::state::Torn;
 use super::tree::{Id, normal};
 use crate::io::file::{File, Files, Lock, Locked, PathKind};
 
@@ -239,7 +239,6 @@ impl Files for SimDisk {
         let mut state = self.state();
         state.check()?;
         let id = state.tree.resolve(folder)?;
-        state.operation(SYNCING, id)?;
-        state.tree.sync_folder(id)
+        state.sync_folder(id)
     }
 }

@@ -180,6 +180,12 @@ impl SimDisk {
         self.state().failing_syncs.insert(operation);
     }
 
+    /// Lets syncs of these files and folders do nothing and say that all is well: as if the program under test had forgotten them. A test
+    /// that crashes everywhere has to fail then. The path of the disk's root is empty.
+    pub fn lie_about(&self, these: impl Fn(&Path) -> bool + Send + Sync + 'static) {
+        self.state().lies_about = Some(Arc::new(these));
+    }
+
     /// Lets faults happen at random.
     pub fn set_faults(&self, faults: Faults) {
         self.state().faults = faults;

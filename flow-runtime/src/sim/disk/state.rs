@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::luck::Luck;
@@ -64,6 +65,7 @@ pub(super) struct State {
     pub(super) full: Option<(u64, u32)>,
     pub(super) failing_syncs: BTreeSet<u64>,
     pub(super) faults: Faults,
+    pub(super) lies_about: Option<Arc<dyn Fn(&Path) -> bool + Send + Sync>>,
     pub(super) moments: Option<Vec<Moment>>,
     pub(super) on_operation: Option<Arc<dyn Fn(u64) + Send + Sync>>,
 }
@@ -89,6 +91,7 @@ impl State {
             full: None,
             failing_syncs: BTreeSet::new(),
             faults: Faults::default(),
+            lies_about: None,
             moments: None,
             on_operation: None,
         }
@@ -206,6 +209,9 @@ impl State {
             self.failing_syncs.remove(&planned);
         }
         let fails = planned.is_some() || self.happens(self.faults.failed_sync);
+        if self.lies_about(file) {
+            return Ok(());
+        }
         let content = self.tree.content_mut(file)?;
         if fails {
             content.lose_some(&mut Luck::draw(&mut self.random));
@@ -213,6 +219,16 @@ impl State {
         }
         content.sync();
         Ok(())
+    }
+
+    pub(super) fn sync_folder(&mut self, folder: Id) -> io::Result<()> {
+        self.operation(SYNCING, folder)?;
+        if self.lies_about(folder) { Ok(()) } else { self.tree.sync_folder(folder) }
+    }
+
+    fn lies_about(&self, id: Id) -> bool {
+        let lies = self.lies_about.as_ref();
+        lies.is_some_and(|lies| self.tree.path_of(id).is_some_and(|path| lies(&path)))
     }
 
     fn happens(&mut self, probability: f64) -> bool {
