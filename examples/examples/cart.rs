@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// A line of the input: `{"user":"a","type":"order","order_id":1}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Event {
+pub(crate) struct Event {
     user: String,
     #[serde(rename = "type")]
     kind: Kind,
@@ -62,7 +62,7 @@ fn update(cart: &mut Cart, _user: &str, (epoch, event): (Epoch, Event)) -> Updat
 }
 
 #[dataflow]
-fn cart<S: Source<Item = (Epoch, Event)>>(events: S, out: JsonLinesFile) {
+pub(crate) fn cart<S: Source<Item = (Epoch, Event)>>(events: S, out: JsonLinesFile) {
     let numbered = source(events);
     let by_user = key_by_ref(numbered, |(_, event)| event.user.as_str());
     let carts = update(by_user);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// A trade, as the market reports it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Trade {
+pub(crate) struct Trade {
     symbol: String,
     account: u32,
     side: Side,
@@ -47,7 +47,7 @@ struct Entry {
 /// The sums of a symbol or of an account.
 #[stateful]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Totals {
+pub(crate) struct Totals {
     trades: u64,
     quantity: i64,
     cents: i64,
@@ -85,7 +85,7 @@ fn sums<K: Key>(entries: Keyed<K, Entry>) -> Keyed<K, Totals> {
 }
 
 #[dataflow]
-fn trades<M, S, A>(market: M, symbols: S, accounts: A)
+pub(crate) fn trades<M, S, A>(market: M, symbols: S, accounts: A)
 where
     M: Source<Item = Trade>,
     S: Sink<Keyed<String, Totals>>,
@@ -106,7 +106,7 @@ where
 }
 
 /// A market that the seed decides.
-fn market(seed: u64, count: u64) -> impl Source<Item = Trade> {
+pub(crate) fn market(seed: u64, count: u64) -> impl Source<Item = Trade> {
     const SYMBOLS: [&str; 8] = ["ACME", "BOLT", "CRUX", "DUNE", "ECHO", "FLUX", "GRIT", "HALO"];
     generate(seed, 0..count, |random, _| Trade {
         symbol: (*random.pick(&SYMBOLS)).to_owned(),

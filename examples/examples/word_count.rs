@@ -35,7 +35,7 @@ fn count(state: &mut Count, _word: &str, _item: String) -> u64 {
 }
 
 #[dataflow]
-fn word_count<S: Sink<Keyed<String, u64>>>(text: Lines, out: S) {
+pub(crate) fn word_count<S: Sink<Keyed<String, u64>>>(text: Lines, out: S) {
     let lines = source(text);
     let words = split(lines);
     let by_word = key_by_ref(words, |word| word.as_str());

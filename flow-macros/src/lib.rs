@@ -75,6 +75,8 @@ operators! {
     /// `&str` for keys that are `String`.
     ///
     /// The output stays keyed.
+    ///
+    /// In a test the step runs by itself, with its state saved and restored: `count::harness()`, a `StepHarness` of `flow_runtime::sim`.
     stateful_map, StatefulMap;
     /// A step with state per key, which emits one item or none for every item:
     /// `fn(state: &mut S, key: &K, item: A, ..) -> Option<B>`.

@@ -47,6 +47,7 @@
 //! * [`Dataflow::recovery`], [`RecoveryLog`], [`RecoveryReport`]: going on where the last run was.
 //! * [`schema_lock`]: a file that says what a dataflow keeps, checked by its tests, so that what does not fit is found before it is
 //!   deployed.
+//! * [`sim`]: tests that let a dataflow crash everywhere, one step in a harness, a simulated disk.
 //! * [`graph`]: the const graph of a dataflow, and its pictures.
 //! * [`host`], [`plan`], [`consumer`], [`control`]: for those who bring a host of their own.
 //!
@@ -169,6 +170,7 @@ pub mod __private {
         FilterFn, FilterPlan, Held, Optional, StatefulFn, StatefulPlan, StepFn, StepPlan,
     };
     pub use crate::plan::*;
+    pub use crate::sim::StepHarness;
     pub use crate::state::older::{
         Migrates, NameOf, NoName, TryMigrates, Version, from_older, is_named, is_older, parts_of,
         try_from_older,

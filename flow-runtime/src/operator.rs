@@ -397,7 +397,7 @@ fn keep<K: Key, V: Held>(id: &StepId, table: &mut Table<K, V>, control: &mut Con
     }
 }
 
-fn load_held<V: Held>(bytes: &[u8]) -> Result<V, LoadError> {
+pub(crate) fn load_held<V: Held>(bytes: &[u8]) -> Result<V, LoadError> {
     V::State::load_all(bytes).map(V::of_state)
 }
 
@@ -407,7 +407,7 @@ fn older_held<V: Held>(was: &Shape) -> Result<Reader<V>, LoadError> {
 }
 
 #[inline]
-fn save_held<V: Held>(held: &V, to: &mut Vec<u8>) {
+pub(crate) fn save_held<V: Held>(held: &V, to: &mut Vec<u8>) {
     if let Some(state) = held.state() {
         state.save(to);
     }

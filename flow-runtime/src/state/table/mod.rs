@@ -233,7 +233,7 @@ impl<K, V> Table<K, V> {
 /// How a table is saved and loaded.
 impl<K: Key, V> Table<K, V> {
     /// From now on changes are saved at barriers.
-    fn saves(&mut self) {
+    pub(crate) fn saves(&mut self) {
         self.journal.saves = true;
         self.unlisted = FEW;
     }
@@ -366,7 +366,7 @@ impl<K: Key, V> Table<K, V> {
     }
 
     /// Takes over an entry that was saved: a later one of the same key replaces it.
-    fn restore(&mut self, hash: u64, key: K, value: V) {
+    pub(crate) fn restore(&mut self, hash: u64, key: K, value: V) {
         match self.slots.find_mut(hash, |stored| *stored == key) {
             Some(slot) => slot.value = value,
             None => drop(self.slots.find_or_insert(hash, |_| false, || (key, value))),
