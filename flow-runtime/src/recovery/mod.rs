@@ -107,7 +107,7 @@ pub(crate) struct Limits {
     pub(crate) segment_bytes: u64,
     /// The records of a commit file.
     pub(crate) commit_records: u64,
-    /// The bytes of changes from which on it is worth while to compact.
+    /// The bytes that are superseded from which on it is worth while to compact.
     pub(crate) garbage_bytes: u64,
     /// The bytes of entries that are compacted at a time at most, about.
     pub(crate) range_bytes: u64,

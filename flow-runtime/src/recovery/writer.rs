@@ -87,6 +87,8 @@ pub(crate) struct LogWriter {
     /// The commits of the last call, until they are durable.
     unsettled: Vec<Commit>,
     compacts: bool,
+    /// What everything took after the last round, and what was guessed then.
+    measured: (u64, u64),
     written: Bytes,
 }
 
@@ -129,6 +131,7 @@ impl LogWriter {
             keys: BTreeMap::new(),
             unsettled: Vec::new(),
             compacts: false,
+            measured: (0, 0),
             written: Bytes::default(),
         }
     }
@@ -393,22 +396,27 @@ impl LogWriter {
         let complete = Cover::of(&manifest.bases, manifest.format.groups).complete();
         let newer = manifest.parts.iter().filter(|part| Some(part.last) > complete);
         let changes: u64 = newer.map(|part| part.end - part.start.min(part.end)).sum();
-        // Of a step whose keys are not known, everything counts as being in use.
-        let live: u64 = manifest.steps.iter().map(|step| self.live_bytes(step.number)).sum();
+        let live = self.live_bytes();
         let garbage = (bases + changes).saturating_sub(live);
-        changes >= self.with.limits.garbage_bytes && garbage >= live
+        changes > 0 && garbage >= live.max(self.with.limits.garbage_bytes)
     }
 
-    fn live_bytes(&self, step: u32) -> u64 {
+    /// About what a base of everything would take.
+    fn live_bytes(&self) -> u64 {
+        let (was, guessed) = self.measured;
+        scaled(self.guessed_bytes(), was.max(guessed), guessed)
+    }
+
+    /// The same, from the keys that there are and what their values have taken so far.
+    fn guessed_bytes(&self) -> u64 {
+        self.manifest().steps.iter().map(|step| self.guessed_bytes_of(step.number)).sum()
+    }
+
+    fn guessed_bytes_of(&self, step: u32) -> u64 {
         let size = self.with.sizes.get(&step).copied().unwrap_or_default();
+        // Of a step whose keys are not known, everything counts as being in use.
         let keys = self.keys.get(&step).copied().unwrap_or(size.entries);
-        match size.entries {
-            0 => 0,
-            entries => {
-                u64::try_from(u128::from(size.bytes) * u128::from(keys) / u128::from(entries))
-                    .unwrap_or(u64::MAX)
-            }
-        }
+        scaled(size.bytes, keys, size.entries)
     }
 
     /// A range has been compacted; the next commit says so.
@@ -420,6 +428,9 @@ impl LogWriter {
     /// The round is over, or was given up.
     pub(crate) fn round_is_over(&mut self) {
         self.compacts = false;
+        // What values take may have grown; then the guess is too low, and rounds would follow one another.
+        let bases: u64 = self.manifest().bases.iter().map(|base| base.end).sum();
+        self.measured = (bases, self.guessed_bytes());
     }
 
     /// Whether a round is on its way.
@@ -432,6 +443,14 @@ impl LogWriter {
         let last = self.manifest().last.filter(|_| !self.bases.is_empty())?;
         Some(Commit { stored: self.stored.iter().cloned().collect(), ..Commit::of(last) })
     }
+}
+
+/// `number` times `by` over `over`; the number itself where there is nothing to go by.
+fn scaled(number: u64, by: u64, over: u64) -> u64 {
+    if over == 0 {
+        return number;
+    }
+    u64::try_from(u128::from(number) * u128::from(by) / u128::from(over)).unwrap_or(u64::MAX)
 }
 
 /// Where an epoch's changes have been written.
