@@ -165,6 +165,17 @@ pub(crate) fn check(
     log_id: &[u8; 16],
     manifest: &Manifest,
 ) -> Result<Checked, Error> {
+    check_each(files, layout, log_id, manifest, &mut drop)
+}
+
+/// The same; each file is given to `keep`, in the order of [`Checked::files`].
+pub(crate) fn check_each(
+    files: &Arc<dyn Files>,
+    layout: &Layout,
+    log_id: &[u8; 16],
+    manifest: &Manifest,
+    keep: &mut dyn FnMut(Box<dyn File>),
+) -> Result<Checked, Error> {
     let mut checked = Checked {
         files: named_files(layout, log_id, manifest),
         cover: Cover::of(&manifest.bases, manifest.format.groups),
@@ -176,6 +187,7 @@ pub(crate) fn check(
         let mut open = open_named(files, &mut checked.files[number], log_id, manifest)?;
         check_file(&mut *open, number, &mut checked)
             .map_err(|bad| damaged(&checked.files[number].path, bad))?;
+        keep(open);
     }
     Ok(checked)
 }

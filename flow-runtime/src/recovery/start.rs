@@ -204,7 +204,7 @@ pub(crate) fn plan(
 }
 
 /// The newest commit of all generations below `generation`; of a log without any, a manifest of nothing.
-fn read_newest(
+pub(crate) fn read_newest(
     files: &Arc<dyn Files>,
     layout: &Layout,
     log_id: &[u8; 16],
@@ -239,11 +239,11 @@ fn read_newest(
 }
 
 /// A log, as a run of this generation looks at it.
-struct Place<'a> {
-    files: &'a Arc<dyn Files>,
-    layout: &'a Layout,
-    log_id: &'a [u8; 16],
-    generation: u64,
+pub(crate) struct Place<'a> {
+    pub(crate) files: &'a Arc<dyn Files>,
+    pub(crate) layout: &'a Layout,
+    pub(crate) log_id: &'a [u8; 16],
+    pub(crate) generation: u64,
 }
 
 /// What a run goes on from.
@@ -288,7 +288,7 @@ impl Place<'_> {
     }
 
     /// The commits that a run may go back to, the oldest first.
-    fn past(&self) -> Result<Vec<Past>, Error> {
+    pub(crate) fn past(&self) -> Result<Vec<Past>, Error> {
         let mut names = list_commits(&**self.files, self.layout)?;
         names.retain(|name| name.generation < self.generation);
         let mut past = history(self.files, self.layout, self.log_id, &names)?;
@@ -301,7 +301,7 @@ impl Place<'_> {
         Ok(pins.find(is_it).map(|pin| pin.manifest))
     }
 
-    fn not_kept(&self, wanted: &str, past: &[Past], newest: &Manifest) -> Error {
+    pub(crate) fn not_kept(&self, wanted: &str, past: &[Past], newest: &Manifest) -> Error {
         let mut kept: Vec<String> = epochs(past.iter().map(|past| past.manifest.resume_epoch().0));
         if kept.is_empty() {
             kept.push(newest.resume_epoch().to_string());

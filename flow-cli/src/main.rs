@@ -1,0 +1,2 @@
+//! `flow-log`.
+fn main() {}
