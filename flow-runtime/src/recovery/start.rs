@@ -58,6 +58,14 @@ impl Folder {
         log: &RecoveryLog,
     ) -> Result<Adopted, Error> {
         check_workers(&self.format, workers)?;
+        self.claim(|folder, generation| folder.adopt_as(generation, steps, workers, log))
+    }
+
+    /// Claims a generation for what `act` does with the log. When that fails before it has written anything, the claim is taken back.
+    pub(crate) fn claim<T>(
+        self,
+        act: impl FnOnce(Folder, u64) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let names = list_commits(&*self.files, &self.layout)?;
         let segments = list_segments(&*self.files, &self.layout)?;
         let largest = names.iter().map(|name| name.generation);
@@ -91,8 +99,8 @@ impl Folder {
         let (files, layout) = (Arc::clone(&self.files), self.layout.clone());
         // Held until a claim that is refused has been taken back.
         let _lock = Arc::clone(&self.lock);
-        let adopted = self.adopt_as(generation, steps, workers, log);
-        if adopted.is_err() {
+        let done = act(self, generation);
+        if done.is_err() {
             // The claim is empty, and means nothing. It stays where another one was made behind it: a run that is still there knows
             // by the file that follows its own that it has been overtaken.
             let is_empty = files.open(&claimed).and_then(|file| file.is_empty());
@@ -102,7 +110,7 @@ impl Folder {
                 let _ = files.remove(&claimed);
             }
         }
-        adopted
+        done
     }
 
     fn adopt_as(
@@ -326,7 +334,7 @@ impl Place<'_> {
     }
 
     /// Adds to what is wrong with a commit which older ones are whole.
-    fn with_ways_back(&self, error: Error, broken: &Manifest) -> Error {
+    pub(crate) fn with_ways_back(&self, error: Error, broken: &Manifest) -> Error {
         const LOOKED_AT: usize = 16;
         let past = self.past().unwrap_or_default();
         let pins = pin::all(&**self.files, self.layout).unwrap_or_default();

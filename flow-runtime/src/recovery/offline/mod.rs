@@ -53,6 +53,9 @@
 //! Epochs are named as [`RecoveryLog::resume_from`](crate::RecoveryLog::resume_from) names them: by where a run begins that goes on from there. The snapshot of
 //! epoch 7 is the state before epoch 7.
 //!
+//! [`pin`], [`compact`], [`go_back`] and [`Repair`] change a log. But for pins they take its lock, so they are refused while the dataflow
+//! runs. The program `flow-log` is made of all these.
+//!
 //! | file | what it owns |
 //! |---|---|
 //! | `at` | which commit is meant |
@@ -60,18 +63,30 @@
 //! | `snapshot` | a log as of a commit: its steps |
 //! | `rows` | entries as bytes, a range of key groups at a time |
 //! | `typed`, `dynamic` | entries as the program's types, and as JSON |
+//! | `diff` | what is different between two snapshots |
+//! | `verify` | reading everything that commits name |
+//! | `inspect` | what each file is, and why it is there |
+//! | `edit` | what changes a log: pins, compaction, going back, repair |
 
 mod at;
+mod diff;
 mod dynamic;
+mod edit;
+mod inspect;
 mod reader;
 mod rows;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod typed;
+mod verify;
 
 pub use at::At;
+pub use diff::{Difference, Differences};
 pub use dynamic::{Entries, Entry, Position};
+pub use edit::{Compacted, Repair, WentBack, compact, go_back, pin, unpin};
+pub use inspect::{Inspection, LogFile, Need, Role, Run, StoredRows};
 pub use reader::{KeptEpoch, LogReader, PinnedEpoch};
 pub use snapshot::{Keeps, Measure, Snapshot, Step};
 pub use typed::States;
+pub use verify::{Damage, Progress, Verified};

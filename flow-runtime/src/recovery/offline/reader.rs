@@ -192,6 +192,17 @@ impl LogReader {
         &self.ground
     }
 
+    pub(crate) fn past(&self) -> &[Past] {
+        &self.seen.past
+    }
+
+    /// Where a pin lies that cannot be read.
+    pub(crate) fn broken_pin(&self, at: &At) -> Option<PathBuf> {
+        let At::Pin(name) = at else { return None };
+        let mut pins = self.pins().filter(|pin| pin.pinned.is_err());
+        pins.find(|pin| pin.name == *name).map(|pin| self.ground.layout.pin(&pin.name))
+    }
+
     /// What is known of a commit.
     pub(crate) fn manifest_at(&self, at: &At) -> Result<Manifest, Error> {
         let Seen { newest, past, pins, .. } = &self.seen;
