@@ -40,6 +40,8 @@ pub(crate) struct Ground {
 pub struct LogReader {
     ground: Ground,
     seen: Seen,
+    /// From before it was seen.
+    sight: Sight,
 }
 
 /// What was found.
@@ -89,17 +91,20 @@ impl RecoveryLog {
 impl LogReader {
     pub(crate) fn open(files: Arc<dyn Files>, folder: &Path) -> Result<LogReader, Error> {
         let ground = Ground::find(files, folder)?;
+        let sight = ground.sight()?;
         let seen = steadily(&ground, || ground.look())?;
-        Ok(LogReader { ground, seen })
+        Ok(LogReader { ground, seen, sight })
     }
 
-    /// Looks at the log again.
+    /// Looks at the log again. Answers whether it is another one than before: a run has begun, committed or removed something, or somebody
+    /// has pinned something.
     ///
     /// # Errors
     /// When it is damaged or cannot be read. Then what was seen before is still there.
-    pub fn refresh(&mut self) -> Result<(), Error> {
+    pub fn refresh(&mut self) -> Result<bool, Error> {
+        let before = std::mem::replace(&mut self.sight, self.ground.sight()?);
         self.seen = steadily(&self.ground, || self.ground.look())?;
-        Ok(())
+        Ok(before != self.sight)
     }
 
     /// The name of the dataflow whose log it is.
@@ -157,7 +162,7 @@ impl LogReader {
         steadily(&self.ground, || {
             Snapshot::open(&self.ground, newest.clone()).inspect_err(|_| {
                 // If that fails, so does the next attempt, or it is the one that is reported.
-                if let Ok(found) = self.ground.newest() {
+                if let Ok(found) = self.ground.newest_meanwhile() {
                     newest = found.manifest;
                 }
             })
@@ -269,6 +274,11 @@ impl Ground {
         read_newest(&self.files, &self.layout, &self.log_id, &self.format, u64::MAX)
     }
 
+    /// The same, also while a run removes files of commits.
+    pub(crate) fn newest_meanwhile(&self) -> Result<Found, Error> {
+        steadily(self, || self.newest())
+    }
+
     pub(crate) fn place(&self) -> Place<'_> {
         let Ground { files, layout, log_id, .. } = self;
         Place { files, layout, log_id, generation: u64::MAX }
@@ -303,7 +313,7 @@ impl Ground {
     }
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 struct Sight {
     lengths: Vec<(PathBuf, Option<u64>)>,
     rest: Vec<PathBuf>,

@@ -74,7 +74,7 @@ pub(super) fn pin_on(
     let Ground { files, layout, log_id, .. } = &ground;
     for _ in 0..ATTEMPTS {
         let manifest = match at {
-            At::Newest => ground.newest()?.manifest,
+            At::Newest => ground.newest_meanwhile()?.manifest,
             earlier => LogReader::open(Arc::clone(files), folder)?.manifest_at(earlier)?,
         };
         if manifest.last.is_none() {
@@ -101,7 +101,7 @@ pub(super) fn pin_on(
 /// Whether everything that a pin names will stay, now that the pin is there.
 fn is_kept(env: &dyn Env, ground: &Ground, pinned: &Manifest) -> Result<bool, Error> {
     let needed = named(pinned);
-    let newest = ground.newest()?.manifest;
+    let newest = ground.newest_meanwhile()?.manifest;
     if needed.is_subset(&named(&newest)) {
         return Ok(true);
     }
@@ -114,7 +114,7 @@ fn is_kept(env: &dyn Env, ground: &Ground, pinned: &Manifest) -> Result<bool, Er
             Ok(Locked::Elsewhere(_)) => {}
             Err(error) => return Err(failed("lock", &layout.lock(), error)),
         }
-        let is_over = ground.newest()?.manifest.last != newest.last || env.now() >= until;
+        let is_over = ground.newest_meanwhile()?.manifest.last != newest.last || env.now() >= until;
         if !is_there(ground, pinned) {
             return Ok(false);
         }
