@@ -50,9 +50,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
 }
 
 fn print(repair: &Repair, args: &Args, out: &mut Output) -> Result<(), Error> {
-    for damage in repair.damages() {
-        out.line(&damage.problem)?;
-    }
+    // Of two copies the same is said.
+    let mut problems: Vec<&str> =
+        repair.damages().iter().map(|damage| damage.problem.as_str()).collect();
+    problems.dedup();
+    problems.iter().try_for_each(|problem| out.line(problem))?;
     out.line("")?;
     out.line(match repair.goes_back() {
         true => format!(

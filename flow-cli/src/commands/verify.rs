@@ -12,7 +12,7 @@ use crate::output::{self, Bar, Format, Output};
 use crate::words;
 
 /// How often a log is verified again that has changed meanwhile.
-const ATTEMPTS: usize = 4;
+const ATTEMPTS: usize = 16;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -29,7 +29,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let mut log = RecoveryLog::read(&args.log.dir)?;
     let bar = Bar::new();
-    let mut verify = |log: &mut LogReader| {
+    let verify = |log: &mut LogReader| {
         let commits = if args.all { log.all() } else { vec![args.log.at.clone()] };
         log.verify(&commits, &mut |progress| bar.set(progress))
     };

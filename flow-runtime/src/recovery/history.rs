@@ -86,8 +86,10 @@ pub(crate) fn history_past(
         let mut each = |manifest: &Manifest| {
             let Some(committed) = manifest.last else { return };
             first.get_or_insert(committed);
-            // What a file begins with was committed by another file.
-            if committed.generation != generation || !leads(&committed) {
+            // What a file begins with was committed by another file. That may be gone by now, or say it in terms of files that are.
+            let is_adopted = committed.generation < generation
+                && from.is_none_or(|(_, barrier)| committed.barrier <= barrier);
+            if !is_adopted && (committed.generation != generation || !leads(&committed)) {
                 return;
             }
             here.retain(|past| past.committed.barrier != committed.barrier);

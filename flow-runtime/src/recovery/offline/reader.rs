@@ -328,7 +328,8 @@ pub(crate) fn is_there(ground: &Ground, manifest: &Manifest) -> bool {
 /// Tries again what fails, as long as the folder changes meanwhile.
 fn steadily<T>(ground: &Ground, mut act: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
     let mut before = ground.sight()?;
-    for _ in 0..ATTEMPTS {
+    let mut attempt = 1;
+    loop {
         let error = match act() {
             Ok(value) => return Ok(value),
             Err(error) => error,
@@ -337,12 +338,13 @@ fn steadily<T>(ground: &Ground, mut act: impl FnMut() -> Result<T, Error>) -> Re
         if now == before {
             return Err(error);
         }
-        before = now;
+        if attempt == ATTEMPTS {
+            let (root, last) = (ground.layout.root().display(), error.message());
+            return Err(refused(format!("`{root}` changes faster than it can be read: {last}"))
+                .help("try again; a dataflow that is run with a larger `--keep-epochs N` leaves more time"));
+        }
+        (before, attempt) = (now, attempt + 1);
     }
-    let root = ground.layout.root();
-    Err(refused(format!("`{}` changes faster than it can be read", root.display())).help(
-        "try again; a running dataflow that keeps more epochs (`--keep-epochs N`) leaves more time",
-    ))
 }
 
 /// Fails to open a file of a log.

@@ -15,7 +15,7 @@ use crate::state::Shape;
 use crate::time::{Epoch, Timestamp};
 
 /// The most files that are kept open. The others are opened again when they are needed, and may be gone by then.
-const OPEN_MAX: usize = 256;
+pub(crate) const OPEN_MAX: usize = 256;
 
 /// A log as of one commit. All files that the commit names have been read once, and their checksums were right.
 ///

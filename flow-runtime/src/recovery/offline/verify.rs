@@ -3,17 +3,19 @@
 //! The commits of a run name the same segments, each a little further than the one before. So a file is gone through once, and its
 //! checksum is compared wherever a commit ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
 use crate::error::Error;
+use crate::io::file::File;
 use crate::recovery::block::Block;
-use crate::recovery::check::{NamedFile, named_files, open_named};
+use crate::recovery::check::{NamedFile, named_files, open_unseen, see};
 use crate::recovery::fault::damaged;
 use crate::recovery::frame::{Bad, Frames, frame_type};
 use crate::recovery::manifest::Manifest;
 use crate::recovery::offline::at::At;
 use crate::recovery::offline::reader::{Ground, LogReader};
+use crate::recovery::offline::snapshot::OPEN_MAX;
 
 /// What verifying commits found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -139,12 +141,21 @@ pub(crate) fn read_all(
     let last = |ends: &Ends| ends.last_key_value().map_or(0, |((end, _), _)| *end);
     let total = all.values().map(|(_, ends, _)| last(ends)).sum();
     let mut read = Read { wrong: Vec::new(), files: all.len() as u64, bytes: total };
+    // At once: a running dataflow may remove them while others are read.
+    let open =
+        |(file, _, of): &(NamedFile, Ends, usize)| open_unseen(&ground.files, file, manifests[*of]);
+    let mut opened: VecDeque<_> = all.values().take(OPEN_MAX).map(open).collect();
     let mut before = 0;
     progress(Progress { done: 0, total });
-    for (file, mut ends, of) in all.into_values() {
+    for entry in all.into_values() {
+        let opened = opened.pop_front().unwrap_or_else(|| open(&entry));
+        let (file, mut ends, _) = entry;
         let end = last(&ends);
         let mut here = |done| progress(Progress { done: before + done, total });
-        if let Err(error) = read_file(ground, file.clone(), &mut ends, manifests[of], &mut here) {
+        let whole = opened.and_then(|mut open| {
+            read_file(&mut *open, file.clone(), &ground.log_id, &mut ends, &mut here)
+        });
+        if let Err(error) = whole {
             // Those that are left.
             let needed_by = ends.into_values().flatten().collect();
             read.wrong.push(Wrong { file: file.path, error, needed_by });
@@ -157,15 +168,15 @@ pub(crate) fn read_all(
 
 /// Reads a file, and removes from `ends` those up to which it is whole.
 fn read_file(
-    ground: &Ground,
+    open: &mut dyn File,
     mut file: NamedFile,
+    log_id: &[u8; 16],
     ends: &mut Ends,
-    of: &Manifest,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), Error> {
-    let mut open = open_named(&ground.files, &mut file, &ground.log_id, of)?;
+    see(open, &mut file, log_id)?;
     let end = ends.last_key_value().map_or(file.end, |((end, _), _)| *end);
-    let mut frames = Frames::new(&mut *open, file.seed, file.start, end);
+    let mut frames = Frames::new(open, file.seed, file.start, end);
     let bad = |bad| damaged(&file.path, bad);
     loop {
         let (at, rolling) = (frames.offset(), frames.rolling);

@@ -97,7 +97,14 @@ impl Repair {
             of == number || is_whole(&of) && is_reached
         };
         let lost = (0..candidates.len()).filter(|of| !stays(*of));
-        let lost = lost.map(|of| candidates[of].at.clone()).collect();
+        let mut lost: Vec<At> = lost.map(|of| candidates[of].at.clone()).collect();
+        // Those that cannot even be read.
+        let pins = damages.iter().flat_map(|damage| &damage.needed_by);
+        for pin in pins.filter(|at| matches!(at, At::Pin(_))) {
+            if !lost.contains(pin) {
+                lost.push(pin.clone());
+            }
+        }
         let kept = (0..candidates.len()).filter(|of| stays(*of)).map(|of| &candidates[of].manifest);
         let moves = moves(&ground, &damages, kept, goes_back)?;
         Ok(Repair { ground, held, damages, chosen, goes_back, lost, moves })
