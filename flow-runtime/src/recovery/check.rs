@@ -182,15 +182,16 @@ pub(crate) fn check(
     log_id: &[u8; 16],
     manifest: &Manifest,
 ) -> Result<Checked, Error> {
-    check_each(files, layout, log_id, manifest, &mut drop)
+    let mut open = |file: &NamedFile| open_unseen(files, file, manifest);
+    check_each(layout, log_id, manifest, &mut open, &mut drop)
 }
 
-/// The same; each file is given to `keep`, in the order of [`Checked::files`].
+/// The same. `open` opens the files, in the order of [`Checked::files`]; `keep` is given each of them once it is checked.
 pub(crate) fn check_each(
-    files: &Arc<dyn Files>,
     layout: &Layout,
     log_id: &[u8; 16],
     manifest: &Manifest,
+    open: &mut dyn FnMut(&NamedFile) -> Result<Box<dyn File>, Error>,
     keep: &mut dyn FnMut(Box<dyn File>),
 ) -> Result<Checked, Error> {
     let mut checked = Checked {
@@ -201,7 +202,8 @@ pub(crate) fn check_each(
         sizes: BTreeMap::new(),
     };
     for number in 0..checked.files.len() {
-        let mut open = open_named(files, &mut checked.files[number], log_id, manifest)?;
+        let mut open = open(&checked.files[number])?;
+        see(&mut *open, &mut checked.files[number], log_id)?;
         check_file(&mut *open, number, &mut checked)
             .map_err(|bad| damaged(&checked.files[number].path, bad))?;
         keep(open);

@@ -159,14 +159,21 @@ impl LogReader {
     /// When a file that it needs is damaged, missing, or cannot be read.
     pub fn newest(&self) -> Result<Snapshot, Error> {
         let mut newest = self.seen.newest.manifest.clone();
-        steadily(&self.ground, || {
-            Snapshot::open(&self.ground, newest.clone()).inspect_err(|_| {
-                // If that fails, so does the next attempt, or it is the one that is reported.
-                if let Ok(found) = self.ground.newest_meanwhile() {
-                    newest = found.manifest;
-                }
-            })
-        })
+        let mut attempt = 1;
+        loop {
+            let error = match Snapshot::open(&self.ground, newest.clone()) {
+                Ok(snapshot) => return Ok(snapshot),
+                Err(error) => error,
+            };
+            let found = self.ground.newest_meanwhile()?.manifest;
+            if found == newest {
+                return Err(error);
+            }
+            if attempt == ATTEMPTS {
+                return Err(self.ground.changes_too_fast(&error));
+            }
+            (newest, attempt) = (found, attempt + 1);
+        }
     }
 
     /// The log as of a commit: `log.at(7)`, `log.at("before-upgrade")`.
@@ -257,8 +264,9 @@ impl Ground {
     fn look(&self) -> Result<Seen, Error> {
         let newest = self.newest()?;
         let mut past = self.place().past()?;
-        // A later commit may have come in the meantime; then this is not the newest, and seen as one of the past.
-        past.retain(|past| Some(past.committed) != newest.manifest.last);
+        // Later commits may have come in the meantime.
+        let barrier = newest.manifest.last.map(|last| last.barrier);
+        past.retain(|past| Some(past.committed.barrier) < barrier);
         let mut pins = Vec::new();
         for (name, manifest) in pin::each(&*self.files, &self.layout)? {
             let pinned = manifest.as_ref().map(|manifest| self.kept(manifest));
@@ -282,6 +290,14 @@ impl Ground {
     pub(crate) fn place(&self) -> Place<'_> {
         let Ground { files, layout, log_id, .. } = self;
         Place { files, layout, log_id, generation: u64::MAX }
+    }
+
+    /// What is said when nothing holds still. `last` is what went wrong with the last attempt.
+    fn changes_too_fast(&self, last: &Error) -> Error {
+        let (root, last) = (self.layout.root().display(), last.message());
+        refused(format!("`{root}` changes faster than it can be read: {last}")).help(
+            "try again; a dataflow that is run with a larger `--keep-epochs N` leaves more time",
+        )
     }
 
     fn kept(&self, manifest: &Manifest) -> KeptEpoch {
@@ -339,9 +355,7 @@ fn steadily<T>(ground: &Ground, mut act: impl FnMut() -> Result<T, Error>) -> Re
             return Err(error);
         }
         if attempt == ATTEMPTS {
-            let (root, last) = (ground.layout.root().display(), error.message());
-            return Err(refused(format!("`{root}` changes faster than it can be read: {last}"))
-                .help("try again; a dataflow that is run with a larger `--keep-epochs N` leaves more time"));
+            return Err(ground.changes_too_fast(&error));
         }
         (before, attempt) = (now, attempt + 1);
     }

@@ -1,12 +1,13 @@
 //! A log as of a commit: its steps, and how much they keep.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use crate::error::Error;
 use crate::io::file::File;
 use crate::recovery::block::Kind;
-use crate::recovery::check::{Checked, check_each};
+use crate::recovery::check::{Checked, NamedFile, check_each, named_files, open_unseen};
 use crate::recovery::fault::refused;
 use crate::recovery::manifest::{Manifest, SavedStep};
 use crate::recovery::offline::reader::Ground;
@@ -79,13 +80,19 @@ impl fmt::Debug for Snapshot {
 impl Snapshot {
     pub(crate) fn open(ground: &Ground, manifest: Manifest) -> Result<Snapshot, Error> {
         let Ground { files, layout, log_id, .. } = ground;
+        let open_one = |file: &NamedFile| open_unseen(files, file, &manifest);
+        // At once: a running dataflow may remove them while others are read.
+        let named = named_files(layout, log_id, &manifest);
+        let opened: Result<VecDeque<_>, _> = named.iter().take(OPEN_MAX).map(open_one).collect();
+        let mut opened = opened?;
+        let mut next = |file: &NamedFile| opened.pop_front().map_or_else(|| open_one(file), Ok);
         let mut open = Vec::new();
         let mut keep = |file| {
             if open.len() < OPEN_MAX {
                 open.push(file);
             }
         };
-        let checked = check_each(files, layout, log_id, &manifest, &mut keep)?;
+        let checked = check_each(layout, log_id, &manifest, &mut next, &mut keep)?;
         let steps = manifest.steps.iter().map(Step::of).collect();
         let (ground, open) = (ground.clone(), Mutex::new(open));
         Ok(Snapshot(Arc::new(Inner { ground, manifest, checked, open, steps })))
