@@ -80,6 +80,7 @@ pub mod plan;
 mod profile;
 mod recovery;
 mod run;
+pub mod sim;
 pub mod state;
 pub mod steps;
 pub mod stream;

@@ -70,8 +70,9 @@ fn a_run_without_new_input_emits_nothing_and_leaves_the_log_as_it_is() {
         assert_eq!(place.read("counts.csv"), counts);
         let now = place.files_of_log();
         for (path, bytes) in &files {
-            let name = path.file_name().expect("a file has a name");
-            if name != "LOCK" {
+            let name = path.file_name().expect("a file has a name").to_string_lossy();
+            // The commit that the run began with stands in its own file now.
+            if name != "LOCK" && !name.starts_with("commit-") {
                 let same = now.iter().find(|(other, _)| other == path).map(|(_, bytes)| bytes);
                 assert!(same == Some(bytes), "`{}` has changed", path.display());
             }

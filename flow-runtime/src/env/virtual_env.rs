@@ -42,7 +42,7 @@ enum Participant {
 }
 
 impl Virtual {
-    /// A schedule that this seed decides. Files are the machine's own.
+    /// A schedule that this seed decides. Files are the machine's own, unless [`with_io`](Virtual::with_io) gives others.
     pub fn new(seed: u64) -> Self {
         Virtual {
             state: Mutex::new(State {
@@ -66,9 +66,9 @@ impl Virtual {
         self
     }
 
-    /// With files of another machine, which may be in memory.
-    #[cfg(test)]
-    pub(crate) fn with_io(mut self, io: Io) -> Self {
+    /// With files of another machine: those of a [`SimDisk`](crate::sim::SimDisk), say.
+    #[must_use]
+    pub fn with_io(mut self, io: Io) -> Self {
         self.io = io;
         self
     }

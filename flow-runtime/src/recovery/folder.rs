@@ -56,12 +56,16 @@ impl Folder {
             }
             Err(error) => return Err(failed("lock", &layout.lock(), error)),
         };
+        let is_new = list_commits(&*files, &layout)?.is_empty();
         let (log_id, format) = match read_format(&files, &layout)? {
             Some(found) => found,
-            None => make_format(env, &*files, &layout, log, dataflow)?,
+            None => make_format(env, log, dataflow)?,
         };
         check_format(&layout, &format, log, dataflow)?;
-        let is_new = list_commits(&*files, &layout)?.is_empty();
+        if is_new {
+            // Also what was found: a start that was cut off may have left it in memory only.
+            write_format(&*files, &layout, log_id, &format)?;
+        }
         Ok(Folder { files, layout, log_id, format, lock, began, is_new })
     }
 }
@@ -190,8 +194,6 @@ fn parse_format(file: &mut dyn File) -> Result<([u8; 16], Format), Bad> {
 
 fn make_format(
     env: &dyn Env,
-    files: &dyn Files,
-    layout: &Layout,
     log: &RecoveryLog,
     dataflow: &str,
 ) -> Result<([u8; 16], Format), Error> {
@@ -204,6 +206,16 @@ fn make_format(
     let mut log_id = [0; 16];
     log_id[..8].copy_from_slice(&env.random().to_le_bytes());
     log_id[8..].copy_from_slice(&env.random().to_le_bytes());
+    Ok((log_id, format))
+}
+
+/// Writes FORMAT and makes it durable, together with the folders that it lies in.
+fn write_format(
+    files: &dyn Files,
+    layout: &Layout,
+    log_id: [u8; 16],
+    format: &Format,
+) -> Result<(), Error> {
     let header = Header {
         kind: FileKind::Format,
         copy: 0,
@@ -216,7 +228,7 @@ fn make_format(
     let mut bytes = header.encode().to_vec();
     let head = FrameHead { frame_type: frame_type::FORMAT, group: 0, barrier: 0, count: 1 };
     let mut frame = Vec::new();
-    put(&mut frame, HEADER as u64, header.seed(), head, &encode(&format), |_| {});
+    put(&mut frame, HEADER as u64, header.seed(), head, &encode(format), |_| {});
     bytes.append(&mut frame);
     let path = layout.format();
     let made = files.create(&path, true).and_then(|mut file| {
@@ -230,6 +242,5 @@ fn make_format(
         above.for_each(|above| drop(files.sync_folder(above)));
         Ok(())
     });
-    made.map_err(|error| failed("write", &path, error))?;
-    Ok((log_id, format))
+    made.map_err(|error| failed("write", &path, error))
 }

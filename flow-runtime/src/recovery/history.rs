@@ -78,7 +78,8 @@ pub(crate) fn history_past(
         let mut each = |manifest: &Manifest| {
             let Some(committed) = manifest.last else { return };
             first.get_or_insert(committed);
-            // What a file begins with was committed by another file. That may be gone by now, or say it in terms of files that are.
+            // What a file begins with was committed by another file. That may be gone by now, or say it in terms of files that are. What has
+            // gone on from this run has gone on from that, too.
             let is_adopted = committed.generation < generation
                 && from.is_none_or(|(_, barrier)| committed.barrier <= barrier);
             if !is_adopted && (committed.generation != generation || !leads(&committed)) {

@@ -300,6 +300,7 @@ impl LogWriter {
         self.unsettled.clone_from(&commits);
         if planted::is_omitted(Omitted::CommitBeforeRemoval) {
             self.settle();
+            let _ = self.tidy();
         }
         self.with.commits.append(commits).map_err(|failure| {
             let (path, error) = failure.into_parts();

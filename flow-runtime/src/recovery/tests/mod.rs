@@ -2,12 +2,15 @@
 //! else.
 
 mod changes;
+mod crashes;
 mod damage;
 mod decode;
 mod disk;
 mod fence;
 mod golden;
+mod past;
 mod refusals;
+mod soak;
 mod torn;
 
 use std::sync::Arc;
