@@ -1,5 +1,6 @@
 //! The commits that a log still knows: those of the newest run, those of the run that it went on from, and so on back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -63,6 +64,7 @@ pub(crate) fn history_past(
     pairs.dedup();
     // The newest first.
     let mut found: Vec<Past> = Vec::new();
+    let mut known = BTreeSet::new();
     // `from` is where the run that was read last went on from: the run, and its barrier.
     let mut is_newest = true;
     while let Some((generation, number)) = pairs.pop() {
@@ -85,7 +87,10 @@ pub(crate) fn history_past(
             if !is_adopted && (committed.generation != generation || !leads(&committed)) {
                 return;
             }
-            here.retain(|past| past.committed.barrier != committed.barrier);
+            // One that closes no epoch stands for the one before.
+            if here.last().is_some_and(|past| past.committed.barrier == committed.barrier) {
+                here.pop();
+            }
             here.push(Past { committed, file: (generation, number), manifest: manifest.clone() });
         };
         let read = match read_all(files, layout, generation, number, log_id, &mut each) {
@@ -102,9 +107,7 @@ pub(crate) fn history_past(
             continue;
         }
         is_newest = false;
-        here.retain(|past| {
-            !found.iter().any(|later| later.committed.barrier == past.committed.barrier)
-        });
+        here.retain(|past| known.insert(past.committed.barrier));
         found.extend(here.into_iter().rev());
         match first {
             Some(first) if first.generation != generation => {
