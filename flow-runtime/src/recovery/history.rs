@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::io::file::Files;
-use crate::recovery::keep::{Gone, named};
+use crate::recovery::keep::{Gone, named, paths};
 use crate::recovery::manifest::{Committed, Manifest};
 use crate::recovery::names::{CommitName, Layout};
 use crate::recovery::newest::read_all;
@@ -27,6 +27,14 @@ impl Past {
             Gone::Commits { generation, number } => self.file == (*generation, *number),
             other => named(&self.manifest).contains(other),
         }
+    }
+
+    /// Whether all files that it names are there.
+    pub(crate) fn is_there(&self, files: &dyn Files, layout: &Layout) -> bool {
+        named(&self.manifest)
+            .into_iter()
+            .flat_map(|file| paths(layout, file))
+            .all(|path| files.kind(&path).is_ok())
     }
 }
 

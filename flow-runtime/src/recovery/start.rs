@@ -27,7 +27,7 @@ use crate::recovery::folder::{
 };
 use crate::recovery::frame::{Bad, HEADER};
 use crate::recovery::history::{Past, history};
-use crate::recovery::keep::{Gone, Keep, Keeper, named};
+use crate::recovery::keep::{Gone, Keep, Keeper};
 use crate::recovery::manifest::{Format, Manifest, StepSpec, StoredAt};
 use crate::recovery::names::{CommitName, Copy2, Layout};
 use crate::recovery::newest::{Found, newest};
@@ -300,8 +300,7 @@ impl Place<'_> {
         let mut names = list_commits(&**self.files, self.layout)?;
         names.retain(|name| name.generation < self.generation);
         let mut past = history(self.files, self.layout, self.log_id, &names)?;
-        let there: BTreeSet<Gone> = all_files(&**self.files, self.layout)?.into_iter().collect();
-        past.retain(|past| named(&past.manifest).is_subset(&there));
+        past.retain(|past| past.is_there(&**self.files, self.layout));
         Ok(past)
     }
 

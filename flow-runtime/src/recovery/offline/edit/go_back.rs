@@ -22,7 +22,7 @@ pub struct WentBack {
     pub from: Epoch,
     /// Where it begins.
     pub to: Epoch,
-    /// The sinks, and what else stores rows or transactions with epochs, whose targets may be ahead now: the ids of all sinks.
+    /// The ids of the sinks that keep positions, or store something with epochs: their targets may be ahead now.
     pub sinks: Vec<String>,
 }
 
