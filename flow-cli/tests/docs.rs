@@ -44,7 +44,8 @@ fn lines(text: &str) -> Vec<String> {
 fn happens(place: &Place, what: &str) {
     match what {
         "the program runs on" => drop(place.run(14).expect("runs")),
-        "a bit flips" => {
+        "the program runs on, and a bit flips" => {
+            place.run(16).expect("runs");
             let segment = place.file("seg", ".seg");
             let length = std::fs::read(&segment).expect("can be read").len();
             damage(&segment, length - 30);
