@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// A line of the input: `{"user":"a","type":"order","order_id":1}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Event {
+pub(crate) struct Event {
     user: String,
     #[serde(rename = "type")]
     kind: Kind,
@@ -62,7 +62,7 @@ fn update(cart: &mut Cart, _user: &str, (epoch, event): (Epoch, Event)) -> Updat
 }
 
 #[dataflow]
-fn cart<S: Source<Item = (Epoch, Event)>>(events: S, out: JsonLinesFile) {
+pub(crate) fn cart<S: Source<Item = (Epoch, Event)>>(events: S, out: JsonLinesFile) {
     let numbered = source(events);
     let by_user = key_by_ref(numbered, |(_, event)| event.user.as_str());
     let carts = update(by_user);
@@ -96,4 +96,12 @@ fn main() -> Result<(), flow_runtime::Error> {
         true => cart(events.skip_bad_rows().epoch_per_line(), out).with(args.run).run(),
         false => cart(events.epoch_per_line(), out).with(args.run).run(),
     }
+}
+
+/// What is saved by a deployment can be loaded by the program as it is now. `FLOW_SCHEMA_LOCK=write cargo test` writes the file.
+#[cfg(test)]
+#[test]
+fn what_is_saved_fits_the_lock() -> Result<(), flow_runtime::Error> {
+    let (events, out) = (JsonLines::of("events"), JsonLinesFile::at("out"));
+    flow_runtime::schema_lock::check("schemas/cart.lock", &cart(events.epoch_per_line(), out))
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// A trade, as the market reports it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Trade {
+pub(crate) struct Trade {
     symbol: String,
     account: u32,
     side: Side,
@@ -47,7 +47,7 @@ struct Entry {
 /// The sums of a symbol or of an account.
 #[stateful]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Totals {
+pub(crate) struct Totals {
     trades: u64,
     quantity: i64,
     cents: i64,
@@ -85,7 +85,7 @@ fn sums<K: Key>(entries: Keyed<K, Entry>) -> Keyed<K, Totals> {
 }
 
 #[dataflow]
-fn trades<M, S, A>(market: M, symbols: S, accounts: A)
+pub(crate) fn trades<M, S, A>(market: M, symbols: S, accounts: A)
 where
     M: Source<Item = Trade>,
     S: Sink<Keyed<String, Totals>>,
@@ -106,7 +106,7 @@ where
 }
 
 /// A market that the seed decides.
-fn market(seed: u64, count: u64) -> impl Source<Item = Trade> {
+pub(crate) fn market(seed: u64, count: u64) -> impl Source<Item = Trade> {
     const SYMBOLS: [&str; 8] = ["ACME", "BOLT", "CRUX", "DUNE", "ECHO", "FLUX", "GRIT", "HALO"];
     generate(seed, 0..count, |random, _| Trade {
         symbol: (*random.pick(&SYMBOLS)).to_owned(),
@@ -164,4 +164,11 @@ fn print(symbols: &[(String, Totals)], spenders: &[(u32, Totals)]) -> io::Result
     symbols.iter().try_for_each(|(symbol, totals)| writeln!(out, "{}", row(symbol, totals)))?;
     writeln!(out, "\nthe accounts that spent the most")?;
     spenders.iter().try_for_each(|(account, totals)| writeln!(out, "{}", row(account, totals)))
+}
+
+#[cfg(test)]
+#[test]
+fn what_is_saved_fits_the_lock() -> Result<(), flow_runtime::Error> {
+    let flow = trades(market(42, 0), CsvFile::at("symbols.csv"), CsvFile::at("accounts.csv"));
+    flow_runtime::schema_lock::check("schemas/trades.lock", &flow)
 }

@@ -35,7 +35,7 @@ fn count(state: &mut Count, _word: &str, _item: String) -> u64 {
 }
 
 #[dataflow]
-fn word_count<S: Sink<Keyed<String, u64>>>(text: Lines, out: S) {
+pub(crate) fn word_count<S: Sink<Keyed<String, u64>>>(text: Lines, out: S) {
     let lines = source(text);
     let words = split(lines);
     let by_word = key_by_ref(words, |word| word.as_str());
@@ -78,4 +78,11 @@ fn main() -> Result<(), flow_runtime::Error> {
 fn print(counts: &[(String, u64)]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     counts.iter().try_for_each(|(word, count)| writeln!(out, "{count:>8}  {word}"))
+}
+
+#[cfg(test)]
+#[test]
+fn what_is_saved_fits_the_lock() -> Result<(), flow_runtime::Error> {
+    let flow = word_count(Lines::of("text"), CsvFile::at("counts.csv"));
+    flow_runtime::schema_lock::check("schemas/word_count.lock", &flow)
 }

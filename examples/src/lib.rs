@@ -4,3 +4,8 @@
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+/// The code of the guide to recovery.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/recovery.md")]
+pub struct Recovery;

@@ -1,12 +1,17 @@
-//! The carts, run as a program, against written output and a reference of a few lines.
+//! The carts, run as a program, against written output and a reference of a few lines, and simulated.
 
 mod common;
+#[allow(dead_code, private_interfaces)] // The dataflow of the program is all that is of use here.
+#[path = "../examples/cart.rs"]
+mod program;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::{example, fail, folder, shop, succeed, text};
+use flow_runtime::io::{JsonLines, JsonLinesFile};
+use flow_runtime::sim::Sim;
 
 /// A folder with events, and where the program writes.
 struct Case {
@@ -210,4 +215,20 @@ fn files_that_cannot_be_used_are_one_clear_message() {
 
     let none = fail(&mut example("cart"), 2);
     assert!(none.contains("--events") && none.contains("--out"), "{none}");
+}
+
+#[test]
+fn carts_survive_a_crash_anywhere() {
+    let (events, expected) = shop::generated(12);
+    let report = Sim::new(|world| {
+        let events = JsonLines::of(world.file("events.jsonl", &events)).epoch_per_line();
+        program::cart(events, JsonLinesFile::at(world.output("carts.jsonl")))
+    })
+    .crash_everywhere()
+    .check(|outcome| {
+        let lines: Vec<String> = outcome.rows("carts.jsonl");
+        assert_eq!(shop::by_user(&lines.join("\n")), shop::by_user(&expected));
+    })
+    .run();
+    assert!(report.crashes > 100 && report.epochs > 5, "{report:?}");
 }

@@ -1,11 +1,17 @@
-//! The trades, run as a program, and told to stop.
+//! The trades, run as a program, told to stop, and simulated.
 
 mod common;
+#[allow(dead_code, private_interfaces)] // The dataflow of the program is all that is of use here.
+#[path = "../examples/trades.rs"]
+mod program;
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use common::sums::last_lines;
 use common::{example, fail, folder, succeed, text};
+use flow_runtime::EpochPolicy;
+use flow_runtime::sim::Sim;
 
 #[test]
 fn sums_are_the_same_with_any_number_of_workers_and_add_up() {
@@ -92,4 +98,38 @@ fn a_signal_ends_the_run_with_what_has_been_written() {
             |file| last_lines(&folder.join(file)).values().map(|(updates, _)| updates).sum::<u64>();
         assert_eq!(updates("symbols.csv"), updates("accounts.csv"));
     }
+}
+
+/// Trades, quantity and cents, as the program saves and writes them.
+type Sums = (u64, i64, i64);
+
+/// The last sums of each. Buying and selling meet in a merge, where either may come first: those in between may differ.
+fn last_sums<K: Ord>(rows: Vec<(K, Sums)>) -> Vec<(K, Sums)> {
+    let mut last: BTreeMap<K, Sums> = BTreeMap::new();
+    for (key, sums) in rows {
+        let known = last.entry(key).or_default();
+        *known = sums.max(*known);
+    }
+    last.into_iter().collect()
+}
+
+#[test]
+fn sums_survive_a_crash_anywhere() {
+    let report = Sim::new(|world| {
+        program::trades(program::market(7, 40), world.sink("symbols"), world.sink("accounts"))
+    })
+    .epochs(EpochPolicy::items(6))
+    .compare_by("symbols", last_sums::<String>)
+    .compare_by("accounts", last_sums::<u32>)
+    .crash_everywhere()
+    .check(|outcome| {
+        for rows in [
+            outcome.rows::<(String, Sums)>("symbols").len(),
+            outcome.rows::<(u32, Sums)>("accounts").len(),
+        ] {
+            assert_eq!(rows, 40);
+        }
+    })
+    .run();
+    assert!(report.crashes > 100 && report.epochs > 2, "{report:?}");
 }

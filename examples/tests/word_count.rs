@@ -1,12 +1,18 @@
-//! The word count, run as a program, against a reference of a few lines.
+//! The word count, run as a program, against a reference of a few lines, and simulated.
 
 mod common;
+#[allow(dead_code, private_interfaces)] // The dataflow of the program is all that is of use here.
+#[path = "../examples/word_count.rs"]
+mod program;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Stdio;
 
 use common::words::{final_counts, generated, reference};
 use common::{example, fail, folder, succeed, text};
+use flow_runtime::io::Lines;
+use flow_runtime::sim::Sim;
 
 #[test]
 fn counts_equal_the_reference_with_any_number_of_workers() {
@@ -184,4 +190,21 @@ fn an_output_that_is_a_pipe_ends_when_its_reader_goes_away() {
         std::thread::yield_now();
     };
     assert!(status.success());
+}
+
+#[test]
+fn counts_survive_a_crash_anywhere() {
+    let text = generated(40);
+    let expected = reference(&text);
+    let report = Sim::new(|world| {
+        program::word_count(Lines::of(world.file("text.txt", &text)), world.sink("counts"))
+    })
+    .rechunk()
+    .crash_everywhere()
+    .check(|outcome| {
+        let last: BTreeMap<String, u64> = outcome.rows("counts").into_iter().collect();
+        assert_eq!(last, expected);
+    })
+    .run();
+    assert!(report.crashes > 100 && report.epochs > 2, "{report:?}");
 }

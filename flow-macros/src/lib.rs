@@ -75,6 +75,8 @@ operators! {
     /// `&str` for keys that are `String`.
     ///
     /// The output stays keyed.
+    ///
+    /// In a test the step runs by itself, with its state saved and restored: `count::harness()`, a `StepHarness` of `flow_runtime::sim`.
     stateful_map, StatefulMap;
     /// A step with state per key, which emits one item or none for every item:
     /// `fn(state: &mut S, key: &K, item: A, ..) -> Option<B>`.
@@ -113,6 +115,49 @@ operators! {
 /// which is then its default after a recovery. The type may be generic.
 ///
 /// The names of fields and variants are part of the schema; paths are not.
+///
+/// # Versions
+///
+/// A run that goes on from a recovery log loads what an earlier program has saved. A type that has changed since then says so by its
+/// `version`, and by `from` what it is made from: the type as it was, kept under another Rust name and with the `name` that the log knows
+/// it by.
+///
+/// ```
+/// use flow_runtime::prelude::*;
+/// use flow_runtime::state::{Reader, Saved, Shape};
+///
+/// #[stateful(name = "Cart", version = 1)]
+/// struct CartV1 {
+///     orders: Vec<u32>,
+/// }
+///
+/// #[stateful(version = 2, from = CartV1)]
+/// struct Cart {
+///     orders: Vec<u64>,
+///     paid: bool,
+/// }
+///
+/// impl From<CartV1> for Cart {
+///     fn from(old: CartV1) -> Self {
+///         Cart { orders: old.orders.into_iter().map(u64::from).collect(), paid: false }
+///     }
+/// }
+///
+/// // What a run does with each entry of version 1 that it loads.
+/// let mut saved = Vec::new();
+/// CartV1 { orders: vec![7] }.save(&mut saved);
+/// let reader = Reader::<Cart>::of(&Shape::from(CartV1::SCHEMA))?;
+/// assert_eq!(reader.read_all(&saved)?.orders, [7]);
+/// # Ok::<(), flow_runtime::state::LoadError>(())
+/// ```
+///
+/// * Versions count up one by one, each made from the one before, in a chain of any length. A gap is a compile error.
+/// * `try_from = CartV1` asks for a `TryFrom` whose error can be displayed: a value that it refuses ends the run, with step and key. Only
+///   the last state of a key has to be taken; one that has been replaced since may fail. A `From` that panics ends the run in any case.
+/// * What is saved from then on has the new version; entries of both lie in one log side by side.
+/// * A type may have versions wherever it lies in a state, behind fields of unchanged types, in collections and options, as the value of a map. Keys of
+///   maps and elements of sets have none, since two could become the same.
+/// * `name` alone gives a type another name in the log, so that its Rust name can change.
 #[proc_macro_attribute]
 pub fn stateful(args: TokenStream, item: TokenStream) -> TokenStream {
     stateful::expand(args.into(), item.into()).into()

@@ -1,6 +1,6 @@
 //! The arguments of our attributes, and the path of the runtime crate.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
@@ -61,8 +61,18 @@ impl Parse for Argument {
         let mut value = None;
         if input.parse::<Option<Token![=]>>()?.is_some() {
             let mut tokens = TokenStream::new();
-            while !input.is_empty() && !input.peek(Token![,]) {
-                tokens.extend([input.parse::<proc_macro2::TokenTree>()?]);
+            // The parameters of a type have commas of their own.
+            let mut angles = 0_usize;
+            while !input.is_empty() && (angles > 0 || !input.peek(Token![,])) {
+                let token = input.parse::<TokenTree>()?;
+                match &token {
+                    TokenTree::Punct(punct) if punct.as_char() == '<' => angles += 1,
+                    TokenTree::Punct(punct) if punct.as_char() == '>' => {
+                        angles = angles.saturating_sub(1);
+                    }
+                    _ => {}
+                }
+                tokens.extend([token]);
             }
             if tokens.is_empty() {
                 return Err(input.error("expected a value"));

@@ -118,6 +118,11 @@ impl<'a, K: Serialize> Note<'a, K> {
         Note { step, key: Some(key), outer: step.counted().enter() }
     }
 
+    /// The step works for a key, but takes no item.
+    pub(crate) fn beside_key(step: &'a StepId, key: &'a K) -> Self {
+        Note { step, key: Some(key), outer: step.counted().enter() }
+    }
+
     /// The step emits an item.
     #[inline(always)]
     pub(crate) fn emits(&self) {

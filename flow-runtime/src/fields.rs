@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 
 use crate::bounds::{Never, Nothing};
-use crate::state::{LoadError, Saved, Schema, load_foreign, save_foreign};
+use crate::state::{LoadError, Reader, Saved, Schema, Shape, load_foreign, save_foreign};
 
 /// A foreign type that serde can hold.
 #[diagnostic::on_unimplemented(
@@ -87,6 +87,21 @@ impl<F: SavedField<N>, const N: usize> SavedAt<F, N> {
     pub fn load(from: &mut &[u8]) -> Result<F::Type, LoadError> {
         Saved::load(from)
     }
+
+    /// Reads the field as it was saved under another shape.
+    ///
+    /// # Errors
+    /// As [`Reader::of`].
+    pub fn reader(was: &Shape, name: &str) -> Result<Reader<F::Type>, LoadError>
+    where
+        F::Type: 'static,
+    {
+        Reader::of(was).map_err(|error| in_field(name, &error))
+    }
+}
+
+fn in_field(name: &str, error: &LoadError) -> LoadError {
+    LoadError::new(format!("in field `{name}`, {}", error.what()))
 }
 
 /// What is done with a foreign field.
@@ -105,6 +120,21 @@ impl<F: ForeignField<N>, const N: usize> ForeignAt<F, N> {
     /// As [`load_foreign`].
     pub fn load(from: &mut &[u8]) -> Result<F::Type, LoadError> {
         Foreign::load(from)
+    }
+
+    /// Reads the field as it was saved: a foreign type has no versions, so its name must be the same.
+    ///
+    /// # Errors
+    /// Where it is another one.
+    pub fn reader(was: &Shape, name: &str, is: &'static str) -> Result<Reader<F::Type>, LoadError>
+    where
+        F::Type: 'static,
+    {
+        let is = Shape::Foreign(is.to_owned());
+        match was.differences(&is) {
+            None => Ok(Reader::new(Foreign::load)),
+            Some(difference) => Err(in_field(name, &LoadError::new(difference))),
+        }
     }
 }
 

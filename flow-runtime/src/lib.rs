@@ -46,6 +46,9 @@
 //! * [`Dataflow::profile`], [`Profile`]: where the time of a run went.
 //! * [`Dataflow::recovery`], [`RecoveryLog`], [`RecoveryReport`]: going on where the last run was.
 //! * [`log`]: looking into a recovery log without its dataflow, checking and repairing it.
+//! * [`schema_lock`]: a file that says what a dataflow keeps, checked by its tests, so that what does not fit is found before it is
+//!   deployed.
+//! * [`sim`]: tests that let a dataflow crash everywhere, one step in a harness, a simulated disk.
 //! * [`graph`]: the const graph of a dataflow, and its pictures.
 //! * [`host`], [`plan`], [`consumer`], [`control`]: for those who bring a host of their own.
 //!
@@ -80,6 +83,7 @@ pub mod plan;
 mod profile;
 mod recovery;
 mod run;
+pub mod schema_lock;
 pub mod sim;
 pub mod state;
 pub mod steps;
@@ -168,8 +172,13 @@ pub mod __private {
         FilterFn, FilterPlan, Held, Optional, StatefulFn, StatefulPlan, StepFn, StepPlan,
     };
     pub use crate::plan::*;
+    pub use crate::sim::StepHarness;
+    pub use crate::state::older::{
+        Migrates, NameOf, NoName, TryMigrates, Version, from_older, is_named, is_older, parts_of,
+        try_from_older,
+    };
     pub use crate::state::{
-        Field, LoadError, Saved, Schema, State, Variant, load_foreign, save_foreign,
+        Field, LoadError, Reader, Saved, Schema, Shape, State, Variant, load_foreign, save_foreign,
     };
     pub use crate::steps::exactly_once::{Holds, NoEnds, Within};
     pub use crate::steps::{__seal as seal, Branch, Feed, SourceFlow};

@@ -15,7 +15,7 @@ use crate::failure::Note;
 use crate::host::Host;
 use crate::plan::Plan1;
 use crate::recovery::manifest::StepSpec;
-use crate::state::{EntryMut, InItem, Lent, LoadError, Saved, Shape, State, Table};
+use crate::state::{EntryMut, InItem, Lent, LoadError, Reader, Saved, Shape, State, Table};
 use crate::stream::{Keyed, Token};
 
 /// A stateless step: takes an `A`, emits any number of `B`. `C` is its configuration.
@@ -381,7 +381,7 @@ fn keep<K: Key, V: Held>(id: &StepId, table: &mut Table<K, V>, control: &mut Con
     match control.signal() {
         Signal::Restore => {
             if let Some(from) = control.restored()
-                && let Err(error) = table.restore_from(id, &from, load_held::<V>)
+                && let Err(error) = table.restore_from(id, &from, load_held::<V>, older_held::<V>)
             {
                 control.fail(error);
             }
@@ -397,12 +397,17 @@ fn keep<K: Key, V: Held>(id: &StepId, table: &mut Table<K, V>, control: &mut Con
     }
 }
 
-fn load_held<V: Held>(bytes: &[u8]) -> Result<V, LoadError> {
+pub(crate) fn load_held<V: Held>(bytes: &[u8]) -> Result<V, LoadError> {
     V::State::load_all(bytes).map(V::of_state)
 }
 
+fn older_held<V: Held>(was: &Shape) -> Result<Reader<V>, LoadError> {
+    let state = Reader::<V::State>::of(was)?;
+    Ok(Reader::new(move |from| state.read(from).map(V::of_state)))
+}
+
 #[inline]
-fn save_held<V: Held>(held: &V, to: &mut Vec<u8>) {
+pub(crate) fn save_held<V: Held>(held: &V, to: &mut Vec<u8>) {
     if let Some(state) = held.state() {
         state.save(to);
     }
@@ -465,6 +470,7 @@ where
         to.step(info.saves(|| {
             let schema = <<Op::Held as Held>::State as Saved>::SCHEMA;
             StepSpec::keyed::<Q::Owned>("keyed state", Shape::from(schema))
+                .migrates::<<Op::Held as Held>::State>()
         }));
         self.down.describe(to);
     }

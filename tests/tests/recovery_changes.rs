@@ -301,10 +301,10 @@ fn a_plan_shows_what_a_start_would_do_and_does_nothing() {
     let place = place();
     let files = place.files_of_log();
     for (which, lines) in [
-        ("first", vec!["a start goes on at epoch 1", "kept     all", "kept     counts"]),
-        ("renamed", vec!["kept     all", "renamed  totals, which was counts"]),
-        ("dropped", vec!["kept     all", "new      totals", "dropped  counts"]),
-        ("refused", vec!["`counts` is gone", "--rename-state counts=totals"]),
+        ("first", vec!["a start goes on at epoch 1", "kept      all, ", "kept      counts, "]),
+        ("renamed", vec!["kept      all, ", "renamed   totals, which was counts, "]),
+        ("dropped", vec!["kept      all, ", "new       totals", "dropped   counts, "]),
+        ("refused", vec!["refused   counts, ", "`counts` is gone", "--rename-state counts=totals"]),
     ] {
         let text = plan(&place, which);
         for line in lines {

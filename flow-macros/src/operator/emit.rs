@@ -34,6 +34,7 @@ pub(super) fn emit(operator: &Operator<'_>, paths: &Paths, sound: bool) -> Token
     let graph_operator = graph_operator(operator, &parts);
     let check = check(operator, paths);
     let wired = wire(operator, &parts, paths, &[]);
+    let harness = harness(operator, &parts, paths);
     let (types, types_fn) = types(operator, &parts, paths);
     let implementation = implementation(operator, &parts, sound);
     quote! {
@@ -50,6 +51,7 @@ pub(super) fn emit(operator: &Operator<'_>, paths: &Paths, sound: bool) -> Token
             #[doc(hidden)]
             #vis fn __post<__U>(_: __U) {}
             #wired
+            #harness
             #types_fn
         }
         #types
@@ -236,7 +238,7 @@ fn wire(
     paths: &Paths,
     receiver: &[TokenStream],
 ) -> TokenStream {
-    let Operator { name, vis, config, item, .. } = operator;
+    let Operator { name, vis, item, .. } = operator;
     let Parts { private, output, generics, where_clause, .. } = parts;
     let wire = Ident::new("__wire", name.span());
 
@@ -251,24 +253,10 @@ fn wire(
     bounds.push(quote!(__U: #input_bound));
     let mut params = receiver.to_vec();
     params.push(quote!(_: __U));
-    let (mut slots, mut slot_types) = (Vec::new(), Vec::new());
-    for (n, config) in config.iter().enumerate() {
-        let (name, ty) = (&config.name, &config.ty);
-        slots.push(quote!(#private::ConfigArg::<#ty>::slot(#name)));
-        if config.by_ref {
-            // The slot is a parameter of its own, and no projection: one wrong argument is then one error.
-            let (given, slot) = (format_ident!("__X{}", n), slot_name(n));
-            let private = paths.private_at(ty.span());
-            bounds.push(quote_spanned!(ty.span()=> #given: #private::ConfigArg<#ty, Slot = #slot>));
-            bounds.push(quote!(#slot: #private::Slot<#ty>));
-            params.push(quote!(#name: #given));
-            slot_types.push(slot.to_token_stream());
-        } else {
-            params.push(quote!(#name: #ty));
-            slot_types.push(quote!(#private::Fixed<#ty>));
-        }
-    }
-    let (slots, slot_types) = (tuple(&slots), tuple(&slot_types));
+    let Config { bounds: config_bounds, params: config_params, slots, slot_types } =
+        Config::of(operator, paths);
+    bounds.extend(config_bounds);
+    params.extend(config_params);
 
     let (out, plan) = match &operator.keyed {
         Some((state, key)) => {
@@ -298,6 +286,75 @@ fn wire(
         #[doc(hidden)]
         #vis fn #wire<#(#bounds),*>(#(#params),*) -> (#out, #plan) #where_clause {
             (#private::Token::token(), <#plan>::new(#slots))
+        }
+    }
+}
+
+/// The configuration as parameters of a function that makes a step.
+struct Config {
+    bounds: Vec<TokenStream>,
+    params: Vec<TokenStream>,
+    /// The values, as the step holds them, and their types.
+    slots: TokenStream,
+    slot_types: TokenStream,
+}
+
+impl Config {
+    fn of(operator: &Operator<'_>, paths: &Paths) -> Config {
+        let private = paths.private();
+        let (mut bounds, mut params) = (Vec::new(), Vec::new());
+        let (mut slots, mut slot_types) = (Vec::new(), Vec::new());
+        for (n, config) in operator.config.iter().enumerate() {
+            let (name, ty) = (&config.name, &config.ty);
+            slots.push(quote!(#private::ConfigArg::<#ty>::slot(#name)));
+            if config.by_ref {
+                // The slot is a parameter of its own, and no projection: one wrong argument is then one error.
+                let (given, slot) = (format_ident!("__X{}", n), slot_name(n));
+                let private = paths.private_at(ty.span());
+                bounds.push(
+                    quote_spanned!(ty.span()=> #given: #private::ConfigArg<#ty, Slot = #slot>),
+                );
+                bounds.push(quote!(#slot: #private::Slot<#ty>));
+                params.push(quote!(#name: #given));
+                slot_types.push(slot.to_token_stream());
+            } else {
+                params.push(quote!(#name: #ty));
+                slot_types.push(quote!(#private::Fixed<#ty>));
+            }
+        }
+        Config { bounds, params, slots: tuple(&slots), slot_types: tuple(&slot_types) }
+    }
+}
+
+/// `count::harness(..)`: the step by itself, for a test. Only stateful ones have it: the others are their functions.
+///
+/// What it needs of key and state is asked for where it is called: at the function it would be said twice what is wrong with them. That is
+/// why the key is a parameter, though there is only one that it can be.
+fn harness(operator: &Operator<'_>, parts: &Parts, paths: &Paths) -> TokenStream {
+    let Some((state, key)) = &operator.keyed else { return TokenStream::new() };
+    let Operator { name, vis, item, .. } = operator;
+    let Parts { private, output, generics, .. } = parts;
+    let Config { bounds, params, slots, slot_types } = Config::of(operator, paths);
+    let (key, declared) = match operator.is_generic(key) {
+        true => (key.to_token_stream(), None),
+        false => (
+            quote!(__Q),
+            Some(quote! {
+                __Q: ?::core::marker::Sized + ::std::borrow::ToOwned<Owned: #private::Key> + 'static
+            }),
+        ),
+    };
+    let harness = quote!(#private::StepHarness<#name, #state, #key, #slot_types, #item, #output>);
+    let runs = quote!(#name: #private::StatefulFn<#state, #key, #item, #slot_types, #output>);
+    let given = operator.generics.where_clause.iter().flat_map(|clause| &clause.predicates);
+    quote! {
+        /// The step by itself, for a test.
+        #vis fn harness<#(#generics,)* #(#bounds,)* #declared>(#(#params),*) -> #harness
+        where
+            #(#given,)*
+            #runs
+        {
+            <#harness>::__new(#slots)
         }
     }
 }

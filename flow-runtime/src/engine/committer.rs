@@ -116,7 +116,11 @@ impl Committer<'_> {
                         none => *none = Some(changes),
                     }
                 }
-                ToCommitter::Compacted(base) => self.writer.compacted(base),
+                ToCommitter::Compacted(base) => {
+                    self.writer.compacted(base);
+                    let saved = &self.link.counters.saved;
+                    saved.compacted.store(self.writer.written().bases, Ordering::Relaxed);
+                }
                 ToCommitter::RoundOver => self.writer.round_is_over(),
                 // A range that is being compacted is finished, so that a program that runs but for a moment gets on with it.
                 ToCommitter::End => {

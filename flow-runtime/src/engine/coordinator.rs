@@ -240,6 +240,7 @@ impl<'a> Coordinator<'a> {
             generation: recovered.generation,
             steps: recovered.take_loaded(),
             dropped: recovered.dropped.clone(),
+            migrated: recovered.migrated.clone(),
             repaired: recovered.repaired.clone(),
             took: self.link.env.now().since(recovered.began),
         };

@@ -1,6 +1,5 @@
 //! The threads of a run: one for each worker, one for the coordinator.
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -10,7 +9,7 @@ use crate::engine::committer::{Appliers, Committing, commit, nothing_applies};
 use crate::engine::compactor::compact;
 use crate::engine::coordinator::{Conducted, Coordinator, EpochPolicy, Orders};
 use crate::engine::link::{Link, LinkOptions, ToCoordinator};
-use crate::engine::survey::{End, Role, Surveyed, survey, survey_steps};
+use crate::engine::survey::{End, Role, Surveyed, survey};
 use crate::engine::worker::work;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
@@ -22,9 +21,8 @@ use crate::profile::Profile;
 use crate::profile::steps::PER_STEP;
 use crate::recovery::RecoveryLog;
 use crate::recovery::check::read_stored;
-use crate::recovery::compare::Fate;
 use crate::recovery::folder::Folder;
-use crate::recovery::start::{self, Adopted};
+use crate::recovery::start::Adopted;
 use crate::recovery::writer::{Begun, LogWriter};
 
 /// How to run.
@@ -224,41 +222,6 @@ fn finish_profile(
     let _ = looker.map(JoinHandle::join);
     // Nobody else sets it.
     let _ = link.profile.set(Profile::new(name, described, link.take_measured(), &link.counters));
-}
-
-/// What a start would make of a recovery log, in words, and whether it would be made at all. Nothing is changed.
-pub(crate) fn plan_start<P: FlowPlan>(
-    plan: P,
-    log: &RecoveryLog,
-    workers: usize,
-) -> Result<(String, bool), Error> {
-    let io = Io::real();
-    let planned = failure::caught(|| {
-        let steps = survey_steps(plan);
-        start::plan(io.files(), log, P::GRAPH.name, &steps, workers)
-    })?;
-    let folder = log.folder.display();
-    let Some((manifest, compared)) = planned else {
-        let text =
-            format!("`{folder}` holds no recovery log: a start makes one, and begins at epoch 0");
-        return Ok((text, true));
-    };
-    let resume = manifest.resume_epoch();
-    let fits = compared.unfit.is_empty();
-    let would = if fits { "goes on" } else { "is refused" };
-    let mut text = format!("`{folder}`: a start {would} at epoch {resume}\n");
-    for (id, fate) in compared.fates {
-        let _ = match fate {
-            Fate::Kept => writeln!(text, "  kept     {id}"),
-            Fate::Renamed(from) => writeln!(text, "  renamed  {id}, which was {from}"),
-            Fate::New => writeln!(text, "  new      {id}"),
-            Fate::Dropped => writeln!(text, "  dropped  {id}"),
-        };
-    }
-    for unfit in compared.unfit {
-        let _ = writeln!(text, "{unfit}");
-    }
-    Ok((text, fits))
 }
 
 /// Has every sink carry out what it stored with committed epochs and is not known to have carried out. Answers what will go on

@@ -161,6 +161,8 @@ pub(crate) struct Counters {
 pub(crate) struct SavedCounters {
     pub(crate) entries: AtomicU64,
     pub(crate) bytes: AtomicU64,
+    /// Bytes that compaction has written.
+    pub(crate) compacted: AtomicU64,
     /// Microseconds that workers have gathered for, all together, and the most for one stage at one barrier.
     pub(crate) micros: AtomicU64,
     pub(crate) longest: AtomicU64,

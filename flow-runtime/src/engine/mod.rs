@@ -17,6 +17,7 @@
 //! | `coordinator` | the sequence of barriers, end and failure |
 //! | `survey` | partitions, listed and dealt at the start |
 //! | `launch` | the threads |
+//! | `planned` | what a start would make of a recovery log |
 
 mod assemble;
 pub(crate) mod committer;
@@ -28,6 +29,7 @@ mod launch;
 pub(crate) mod link;
 pub(crate) mod meter;
 mod outlet;
+mod planned;
 mod source;
 mod stage;
 mod survey;
@@ -38,6 +40,6 @@ mod worker;
 mod tests;
 
 pub use coordinator::EpochPolicy;
-pub(crate) use launch::{Launched, Settings, launch, plan_start};
-#[cfg(test)]
+pub(crate) use launch::{Launched, Settings, launch};
+pub(crate) use planned::{Planned, Verdict, plan_start};
 pub(crate) use survey::survey_steps;

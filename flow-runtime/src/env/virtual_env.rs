@@ -11,10 +11,14 @@ use crate::env::Env;
 use crate::io::Io;
 use crate::time::Timestamp;
 
+/// More participants than a run mostly has.
+const PLACES: usize = 16;
+
 /// A seeded schedule, a virtual clock.
 pub struct Virtual {
     state: Mutex<State>,
-    changed: Condvar,
+    /// Where participants wait for the baton; a few may share one. Waking all of them each time would cost more than what they do.
+    changed: [Condvar; PLACES],
     io: Io,
     rechunk: bool,
 }
@@ -53,7 +57,7 @@ impl Virtual {
                 stuck: false,
                 turns: 0,
             }),
-            changed: Condvar::new(),
+            changed: std::array::from_fn(|_| Condvar::new()),
             io: Io::real(),
             rechunk: true,
         }
@@ -78,6 +82,12 @@ impl Virtual {
         self.lock().now.since(Timestamp(0))
     }
 
+    /// Lets virtual time pass, as something slow does: a disk, say, with [`SimDisk::on_operation`](crate::sim::SimDisk::on_operation).
+    pub fn pass_time(&self, duration: Duration) {
+        let mut state = self.lock();
+        state.now = state.now.after(duration);
+    }
+
     /// How many turns have been taken.
     pub fn turns(&self) -> u64 {
         self.lock().turns
@@ -90,7 +100,7 @@ impl Virtual {
     /// Waits for the baton. Ends the thread's part in the run if the run is stuck.
     fn wait<'a>(&'a self, mut state: MutexGuard<'a, State>, who: usize) {
         while state.running != Some(who) && !state.stuck {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.changed[who % PLACES].wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -98,7 +108,12 @@ impl Virtual {
     fn pass(&self, state: &mut State) {
         state.turns += 1;
         state.running = state.choose();
-        self.changed.notify_all();
+        match state.running {
+            Some(who) => self.changed[who % PLACES].notify_all(),
+            // Nobody goes on: whoever waits is told if that is for good.
+            None if state.stuck => self.changed.iter().for_each(Condvar::notify_all),
+            None => {}
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind};
 use crate::io::file::File;
-use crate::io::output::{cannot_write, without_parent, write_patiently};
+use crate::io::output::{cannot_write, make_folder, without_parent, write_patiently};
 use crate::io::transactional::{Committer, Prepared, TransactionWriter, Transactional};
 use crate::io::{CsvRows, Encoder, Io, JsonRows, PartitionId, Rows, TextRows};
 use crate::io::{TransactionalSink, transactional};
@@ -104,15 +104,6 @@ impl<R> TransactionalSink<EpochFiles<R>> {
     }
 }
 
-/// Makes a folder that is there after a power cut, too.
-fn make_folder(io: &Io, folder: &Path) -> io::Result<()> {
-    let missing = |path: &&Path| !path.as_os_str().is_empty() && io.files().kind(path).is_err();
-    let missing: Vec<_> = folder.ancestors().take_while(missing).collect();
-    io.files().create_folder(folder)?;
-    let mut above = missing.iter().filter_map(|path| path.parent());
-    above.try_for_each(|above| io.files().sync_folder(above))
-}
-
 /// What finished files of a partition are called.
 fn finished(epoch: Epoch, partition: &PartitionId) -> String {
     format!("epoch-{:020}-{partition}", epoch.0)
@@ -152,7 +143,7 @@ where
             )
             .help("give at least one: `.parts(1)`"));
         }
-        make_folder(io, folder).map_err(|error| cannot_write(folder, error))?;
+        make_folder(&**io.files(), folder).map_err(|error| cannot_write(folder, error))?;
         let names = (0..*parts).map(|n| format!("part-{n:05}.{extension}"));
         let told = names.inspect(|name| io.will_write(&folder.join(name)));
         Ok(told.map(PartitionId::new).collect())

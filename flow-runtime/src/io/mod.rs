@@ -84,6 +84,7 @@ pub use outbox::{
     Outbox, OutboxConnection, OutboxPosition, OutboxSink, OutboxWriter, StoredRows,
     StoredRowsEncoder, outbox,
 };
+pub(crate) use output::write_patiently;
 pub use output::{FileEnd, FileWriter};
 pub use rows::{CsvRows, JsonRows, Rows, TextRows};
 pub use sink::{Apply, Delivery, Durable, Encoder, RunBegin, Sink, SinkWriter};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, ErrorKind};
-use crate::io::file::{File, PathKind};
+use crate::io::file::{File, Files, PathKind};
 use crate::io::{Durable, Io, PartitionId, Resume, Rows, SinkWriter};
 use crate::recovery::fault::is_full;
 use crate::time::Barrier;
@@ -68,7 +68,7 @@ impl Target {
                     )
                     .help("give at least one: `.parts(8)`"));
                 }
-                io.files().create_folder(path).map_err(|error| cannot_write(path, error))?;
+                make_folder(&**io.files(), path).map_err(|error| cannot_write(path, error))?;
                 let names: Vec<_> =
                     (0..*parts).map(|n| format!("part-{n:05}.{extension}")).collect();
                 foreign_part(io, path, extension, &names)?;
@@ -105,6 +105,19 @@ impl Target {
             Resume::At { position, .. } => FileWriter::reopen(io, path, &position),
         }
     }
+}
+
+/// Makes a folder that is there after a power cut, too. One that is there may not be durable yet: whoever made it may have been cut off.
+pub(crate) fn make_folder(files: &dyn Files, folder: &Path) -> io::Result<()> {
+    files.create_folder(folder)?;
+    let mut above = folder.ancestors().skip(1);
+    match above.next().map_or(Ok(()), |above| files.sync_folder(above)) {
+        // It is not ours to open, and so was not made by us.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        done => done?,
+    }
+    above.for_each(|above| drop(files.sync_folder(above)));
+    Ok(())
 }
 
 /// Refuses to begin a file anew that has something in it, where the recovery log is new: has it been forgotten that there is one?
@@ -183,10 +196,11 @@ impl fmt::Debug for FileWriter {
 
 impl FileWriter {
     fn create(io: &Io, path: PathBuf) -> Result<Self, Error> {
-        let file = match io.files().create(&path, true) {
+        let mut file = match io.files().create(&path, false) {
             Ok(file) => file,
             Err(error) => return Err(without_parent(io, &path, error)),
         };
+        cut(io, &mut *file, 0).map_err(|error| cannot_write(&path, error))?;
         Ok(FileWriter {
             io: io.clone(),
             path,
@@ -232,7 +246,7 @@ impl FileWriter {
             ));
         }
         // What lies behind belongs to epochs that were not committed: they are written again.
-        file.set_len(saved.length).map_err(failed)?;
+        cut(io, &mut *file, saved.length).map_err(failed)?;
         Ok(FileWriter {
             io: io.clone(),
             path,
@@ -276,6 +290,18 @@ impl SinkWriter for FileWriter {
             sync().map_err(|error| Error::io(ErrorKind::Sink, "make durable", &path, error))
         })))
     }
+}
+
+/// Cuts off what lies behind a length. It must not come back by a power cut: nothing more need be written to the file, and so nothing of it
+/// be synced.
+fn cut(io: &Io, file: &mut dyn File, length: u64) -> io::Result<()> {
+    if file.len()? > length {
+        file.set_len(length)?;
+        if io.has_log() {
+            file.sync()?;
+        }
+    }
+    Ok(())
 }
 
 fn new(is_new: bool) -> Arc<AtomicBool> {

@@ -1,6 +1,6 @@
 //! Reading everything that a commit names: is it whole, and where does what lie?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::io::PartitionId;
 use crate::io::file::{File, Files};
-use crate::recovery::block::{Block, Kind, NO_GROUP};
+use crate::recovery::block::{Block, BlockHead, Kind, NO_GROUP};
 use crate::recovery::cover::{Cover, Origin};
 use crate::recovery::fault::{damaged, failed, refused};
 use crate::recovery::frame::{Bad, FileKind, Frames, HEADER, Header, frame_type, read_header};
@@ -62,12 +62,37 @@ pub(crate) struct Checked {
     pub(crate) positions: BTreeMap<u32, BTreeMap<PartitionId, Vec<u8>>>,
     /// By the number of the step, of all values, those that do not count any more included.
     pub(crate) sizes: BTreeMap<u32, Size>,
+    /// By the number of the step, what there is of it that counts.
+    pub(crate) written: BTreeMap<u32, Written>,
+}
+
+/// What a log holds of a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Entries, those that later ones replace included, unless they are compacted.
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+    /// The schemas of the blocks with values.
+    pub(crate) schemas: BTreeSet<u32>,
 }
 
 impl Checked {
-    /// Whether there is anything of the step with this number.
-    pub(crate) fn has(&self, step: u32) -> bool {
-        self.frames.contains_key(&step) || self.positions.contains_key(&step)
+    /// What there is of the step with this number.
+    pub(crate) fn written(&self, step: u32) -> Option<Written> {
+        self.written.get(&step).cloned()
+    }
+}
+
+impl Written {
+    fn add(&mut self, head: BlockHead, entries: u32, bytes: usize) {
+        self.entries += u64::from(entries);
+        self.bytes += bytes as u64;
+        match head.kind {
+            Kind::Tombstone | Kind::EntryTombstone => {}
+            // The last one is the one that counts.
+            Kind::Broadcast => self.schemas = BTreeSet::from([head.schema]),
+            _ => drop(self.schemas.insert(head.schema)),
+        }
     }
 }
 
@@ -200,6 +225,7 @@ pub(crate) fn check_each(
         frames: BTreeMap::new(),
         positions: BTreeMap::new(),
         sizes: BTreeMap::new(),
+        written: BTreeMap::new(),
     };
     for number in 0..checked.files.len() {
         let mut open = open(&checked.files[number])?;
@@ -212,7 +238,7 @@ pub(crate) fn check_each(
 }
 
 fn check_file(open: &mut dyn File, number: usize, checked: &mut Checked) -> Result<(), Bad> {
-    let Checked { files, cover, frames: found, positions, sizes } = checked;
+    let Checked { files, cover, frames: found, positions, sizes, written } = checked;
     let NamedFile { name, seed, start, end, crc, .. } = files[number];
     let number = u32::try_from(number).unwrap_or(u32::MAX);
     let mut frames = Frames::new(open, seed, start, end);
@@ -233,11 +259,16 @@ fn check_file(open: &mut dyn File, number: usize, checked: &mut Checked) -> Resu
         let malformed = || Bad::at(offset, "a block is malformed");
         let block = Block::decode(frame.payload).ok_or_else(malformed)?;
         let step = block.head.step;
+        let mut note = || {
+            let written = written.entry(step).or_default();
+            written.add(block.head, head.count, frame.payload.len());
+        };
         match block.head.kind {
             Kind::Partition => {
                 if !cover.counts(NO_GROUP, origin) {
                     continue;
                 }
+                note();
                 let positions = positions.entry(step).or_default();
                 let read = block.entries(
                     |_| true,
@@ -263,6 +294,7 @@ fn check_file(open: &mut dyn File, number: usize, checked: &mut Checked) -> Resu
                 }
                 let groups = block.groups().unwrap_or((NO_GROUP, NO_GROUP));
                 if block.sizes().any(|(group, _)| cover.counts(group, origin)) {
+                    note();
                     let at = FrameAt { file: number, offset, groups, origin, entries };
                     found.entry(step).or_default().push(at);
                 }

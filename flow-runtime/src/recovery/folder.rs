@@ -59,12 +59,12 @@ impl Folder {
         let is_new = list_commits(&*files, &layout)?.is_empty();
         let (log_id, format) = match read_format(&files, &layout)? {
             Some(found) => found,
-            None => make_format(env, log, dataflow)?,
+            None => new_format(env, log, dataflow)?,
         };
         check_format(&layout, &format, log, dataflow)?;
+        // Also one that is found: the start that made it may have been cut off before it was durable. Nothing has followed it then.
         if is_new {
-            // Also what was found: a start that was cut off may have left it in memory only.
-            write_format(&*files, &layout, log_id, &format)?;
+            write_format(&*files, &layout, &log_id, &format)?;
         }
         Ok(Folder { files, layout, log_id, format, lock, began, is_new })
     }
@@ -192,7 +192,7 @@ fn parse_format(file: &mut dyn File) -> Result<([u8; 16], Format), Bad> {
     Ok((header.log_id, format))
 }
 
-fn make_format(
+fn new_format(
     env: &dyn Env,
     log: &RecoveryLog,
     dataflow: &str,
@@ -209,18 +209,18 @@ fn make_format(
     Ok((log_id, format))
 }
 
-/// Writes FORMAT and makes it durable, together with the folders that it lies in.
+/// Writes FORMAT. When this answers, it and the folder are durable.
 fn write_format(
     files: &dyn Files,
     layout: &Layout,
-    log_id: [u8; 16],
+    log_id: &[u8; 16],
     format: &Format,
 ) -> Result<(), Error> {
     let header = Header {
         kind: FileKind::Format,
         copy: 0,
         writer: 0,
-        log_id,
+        log_id: *log_id,
         generation: 0,
         number: 0,
         first_barrier: 0,

@@ -1,10 +1,12 @@
 //! What a log knows of itself: the contents of FORMAT, of a manifest and of a commit. Encoded by postcard.
 
+use std::fmt;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::recovery::names::{BaseName, SegmentName};
-use crate::state::Shape;
+use crate::state::{LoadError, Reader, Saved, Shape};
 use crate::time::{Epoch, Timestamp};
 
 /// What is decided when a log is made.
@@ -83,7 +85,7 @@ impl StepSpec {
 
     /// A step that keeps one thing.
     pub(crate) fn single(kind: &str, name: &str, shape: Shape) -> StepSpec {
-        let slots = vec![Slot { name: name.to_owned(), shape }];
+        let slots = vec![Slot { name: name.to_owned(), shape, reads: Reads::default() }];
         StepSpec { kind: kind.to_owned(), key: None, slots, meaning: String::new() }
     }
 
@@ -91,7 +93,35 @@ impl StepSpec {
     pub(crate) fn positions<P: DeserializeOwned>(kind: &str) -> StepSpec {
         StepSpec::single(kind, "position", Shape::of_serde::<P>())
     }
+
+    /// What it keeps are values of `V`, whose older versions can be read.
+    pub(crate) fn migrates<V: Saved + 'static>(mut self) -> StepSpec {
+        self.slots.iter_mut().for_each(|slot| slot.reads = Reads::versions_of::<V>());
+        self
+    }
+
+    /// Takes out the shapes that entries may still have which were saved under older versions.
+    pub(crate) fn take_older(&mut self) -> Vec<Shape> {
+        let (older, now) = self.slots.drain(..).partition(|slot| slot.name == OLDER);
+        self.slots = now;
+        let older: Vec<Slot> = older;
+        older.into_iter().map(|slot| slot.shape).collect()
+    }
+
+    /// Adds such shapes.
+    pub(crate) fn add_older(&mut self, shapes: Vec<Shape>) {
+        let slot = |shape| Slot { name: OLDER.to_owned(), shape, reads: Reads::default() };
+        self.slots.extend(shapes.into_iter().map(slot));
+    }
+
+    /// The shapes that entries may still have which were saved under older versions.
+    pub(crate) fn older(&self) -> impl Iterator<Item = &Shape> {
+        self.slots.iter().filter(|slot| slot.name == OLDER).map(|slot| &slot.shape)
+    }
 }
+
+/// The name of slots that are none: they come behind the others, and hold the shapes of older versions.
+const OLDER: &str = "older";
 
 impl StepSpec {
     /// Whether it says nothing: it is a source or sink without a position.
@@ -106,6 +136,45 @@ impl StepSpec {
 pub(crate) struct Slot {
     pub(crate) name: String,
     pub(crate) shape: Shape,
+    /// What the program can read besides.
+    #[serde(skip)]
+    pub(crate) reads: Reads,
+}
+
+/// Whether a program can read what was saved under another shape. It belongs to the program alone: it is not saved, and says
+/// nothing about whether two specs are the same.
+#[derive(Clone, Copy)]
+pub(crate) struct Reads(fn(&Shape) -> Result<(), LoadError>);
+
+impl Reads {
+    /// Can read the versions of this type.
+    fn versions_of<V: Saved + 'static>() -> Reads {
+        Reads(|was| Reader::<V>::of(was).map(drop))
+    }
+
+    /// Whether it can read values of this shape; if not, why.
+    pub(crate) fn check(self, was: &Shape) -> Result<(), LoadError> {
+        (self.0)(was)
+    }
+}
+
+impl Default for Reads {
+    fn default() -> Self {
+        Reads(|_| Err(LoadError::new("it has no versions")))
+    }
+}
+
+impl PartialEq for Reads {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+impl Eq for Reads {}
+
+impl fmt::Debug for Reads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reads")
+    }
 }
 
 /// A run of frames in a segment.

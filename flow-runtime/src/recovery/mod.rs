@@ -27,6 +27,7 @@
 //! | `start` | how a run takes over a log |
 //! | `compare` | what may change between two runs |
 //! | `recovered` | what is restored, and by whom |
+//! | `older` | reading what was saved under older versions |
 //! | `report`, `fault` | what is said |
 //! | `planted` | steps that tests leave out, to see that they are missed |
 
@@ -47,6 +48,7 @@ pub(crate) mod manifest;
 mod names;
 pub(crate) mod newest;
 pub mod offline;
+pub(crate) mod older;
 pub(crate) mod pin;
 pub(crate) mod planted;
 pub(crate) mod recovered;
@@ -109,7 +111,7 @@ pub(crate) struct Limits {
     pub(crate) commit_records: u64,
     /// The bytes of changes from which on it is worth while to compact.
     pub(crate) garbage_bytes: u64,
-    /// The bytes of entries that are compacted at a time, about.
+    /// The bytes of entries that are compacted at a time at most, about.
     pub(crate) range_bytes: u64,
 }
 

@@ -17,8 +17,9 @@ use crate::recovery::cover::{Cover, Origin};
 use crate::recovery::fault::{damaged, failed, refused};
 use crate::recovery::frame::{Bad, Frames};
 use crate::recovery::names::Layout;
+use crate::recovery::older::Older;
 use crate::recovery::report::StepRecovered;
-use crate::state::{KeyHasher, LoadError, worker_of};
+use crate::state::{KeyHasher, LoadError, Reader, Shape, worker_of};
 use crate::time::{Epoch, Timestamp};
 
 /// What the log has for the steps of a dataflow, as of the adopted commit.
@@ -34,6 +35,9 @@ pub(crate) struct Recovered {
     pub(crate) generation: u64,
     pub(crate) repaired: Vec<String>,
     pub(crate) dropped: Vec<String>,
+    pub(crate) migrated: Vec<String>,
+    /// By the number of the step, the shapes of older versions that its entries may have.
+    pub(crate) older: BTreeMap<u32, Vec<Shape>>,
     /// When the start began.
     pub(crate) began: Timestamp,
     /// The input was ended for good.
@@ -99,8 +103,15 @@ pub(crate) struct Restoring<'a> {
 
 /// What a keyed entry says.
 pub(crate) enum Keyed<'a> {
-    Value { key: &'a [u8], value: &'a [u8] },
-    Gone { key: &'a [u8] },
+    /// With its schema where that is not the one of today.
+    Value {
+        key: &'a [u8],
+        value: &'a [u8],
+        older: Option<u32>,
+    },
+    Gone {
+        key: &'a [u8],
+    },
 }
 
 impl<'a> Restoring<'a> {
@@ -179,10 +190,10 @@ impl<'a> Restoring<'a> {
             let (first, last) = frame.groups;
             first != NO_GROUP && owner(first) <= worker && owner(last) >= worker
         };
-        self.entries(id, has_mine, mine, |kind, entry| {
+        self.entries(id, has_mine, mine, |kind, older, entry| {
             let Entry { group, key, value, .. } = entry;
             match kind {
-                Kind::Value => each(group, Keyed::Value { key, value }),
+                Kind::Value => each(group, Keyed::Value { key, value, older }),
                 Kind::Tombstone => each(group, Keyed::Gone { key }),
                 _ => Err(LoadError::new(
                     "there is an entry of a kind that this version never writes",
@@ -191,18 +202,46 @@ impl<'a> Restoring<'a> {
         })
     }
 
-    /// Gives the value that every worker has to `each`.
+    /// How entries of a step are read that were saved under older versions.
+    pub(crate) fn older<V>(
+        &self,
+        id: &StepId,
+        reader: impl Fn(&Shape) -> Result<Reader<V>, LoadError>,
+    ) -> Result<Older<V>, Error> {
+        let name = self.recovered.names.names.get(id);
+        let shapes = name.and_then(|name| self.recovered.older.get(&name.number));
+        // The start has asked the step before: it is refused there.
+        Older::new(shapes.map_or(&[], Vec::as_slice), reader)
+            .map_err(|error| refused(error.to_string()).at_step(id))
+    }
+
+    /// State that an older version has saved cannot be converted.
+    pub(crate) fn not_converted(&self, id: &StepId, error: &LoadError) -> Error {
+        refused(error.to_string()).help(self.ways_out(id, true)).at_step(id)
+    }
+
+    /// What to do about state that cannot be loaded.
+    fn ways_out(&self, id: &StepId, is_older: bool) -> String {
+        let way = match is_older {
+            true => {
+                "let the conversion from the older version take this value; until something is saved the program of before can go on"
+            }
+            false => "if the type's serde implementation has changed, change it back",
+        };
+        format!("{way}; or begin the step anew: `--drop-state {id}@{}`", self.recovered.epoch)
+    }
+
+    /// Gives the value that every worker has to `each`, with its schema where that is not the one of today.
     pub(crate) fn broadcast(
         &self,
         id: &StepId,
-        each: impl FnMut(&[u8]) -> Result<(), LoadError>,
+        mut each: impl FnMut(Option<u32>, &[u8]) -> Result<(), LoadError>,
     ) -> Result<(), Error> {
-        let mut each = each;
         let frames = self.frames_of(id).last().copied();
         let is_last = |frame: &FrameAt| {
             frames.is_some_and(|last| (last.file, last.offset) == (frame.file, frame.offset))
         };
-        self.entries(id, is_last, |_| true, |_, entry| each(entry.value))
+        self.entries(id, is_last, |_| true, |_, older, entry| each(older, entry.value))
     }
 
     fn frames_of(&self, id: &StepId) -> &'a [FrameAt] {
@@ -216,8 +255,9 @@ impl<'a> Restoring<'a> {
         id: &StepId,
         has: impl Fn(&FrameAt) -> bool,
         wanted: impl Fn(u16) -> bool,
-        mut each: impl FnMut(Kind, Entry<'_>) -> Result<(), LoadError>,
+        mut each: impl FnMut(Kind, Option<u32>, Entry<'_>) -> Result<(), LoadError>,
     ) -> Result<(), Error> {
+        let schema = self.recovered.names.names.get(id).map_or(0, |name| name.schema);
         let Recovered { files, named, cover, .. } = self.recovered;
         let mut frames = self.frames_of(id).iter().filter(|frame| has(frame)).peekable();
         let mut bytes = 0;
@@ -233,10 +273,11 @@ impl<'a> Restoring<'a> {
                 let read = read.ok_or_else(|| malformed("a frame is gone"))?;
                 let block =
                     Block::decode(read.payload).ok_or_else(|| malformed("a block is malformed"))?;
+                let older = Some(block.head.schema).filter(|saved| *saved != schema);
                 let counts = |group| wanted(group) && cover.counts(group, frame.origin);
                 let taken = block.entries(counts, |entry| {
                     bytes += (entry.key.len() + entry.value.len()) as u64;
-                    each(block.head.kind, entry)
+                    each(block.head.kind, older, entry)
                 });
                 match taken {
                     None => return Err(malformed("the entries of a block are malformed")),
@@ -247,10 +288,7 @@ impl<'a> Restoring<'a> {
                             path.display(),
                             frame.offset
                         ))
-                        .help(format!(
-                            "if the type's serde implementation has changed, change it back, or begin the step anew: `--drop-state {id}@{}`",
-                            self.recovered.epoch
-                        ))
+                        .help(self.ways_out(id, older.is_some()))
                         .at_step(id));
                     }
                 }

@@ -19,6 +19,9 @@ pub struct RecoveryReport {
     pub steps: Vec<StepRecovered>,
     /// The steps whose saved state was dropped, as was asked for.
     pub dropped: Vec<String>,
+    /// The steps whose state has got a new version: what is saved is converted as it is loaded, what is saved from now on has the
+    /// new one.
+    pub migrated: Vec<String>,
     /// Files of which one copy was damaged or missing, each in words. The other copy was whole.
     pub repaired: Vec<String>,
     /// How long it took, from the start to the first poll of a source.
@@ -49,6 +52,9 @@ impl fmt::Display for RecoveryReport {
             write!(f, ", {}: {} {keys} ({} bytes)", step.step, step.keys, step.bytes)?;
         }
         write!(f, ", {} ms", self.took.as_millis())?;
+        for migrated in &self.migrated {
+            write!(f, "; migrated the state of {migrated}")?;
+        }
         for dropped in &self.dropped {
             write!(f, "; dropped the state of {dropped}")?;
         }

@@ -8,7 +8,7 @@
 //!
 //! A crash at any point leads back to 1. Going back to an older commit is the same with another commit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -16,9 +16,9 @@ use crate::describe::StepId;
 use crate::error::Error;
 use crate::io::file::{Files, Lock};
 use crate::recovery::changes::{StepName, StepNames};
-use crate::recovery::check::check;
+use crate::recovery::check::{Written, check};
 use crate::recovery::commits::CommitLog;
-use crate::recovery::compare::{Compared, Fate, compare, compare_all};
+use crate::recovery::compare::{Compared, Fate, Fated, compare, compare_all};
 use crate::recovery::fault::{damaged, failed, refused};
 use crate::recovery::fence::Fence;
 use crate::recovery::folder::{
@@ -31,10 +31,12 @@ use crate::recovery::keep::{Gone, Keep, Keeper};
 use crate::recovery::manifest::{Format, Manifest, StepSpec, StoredAt};
 use crate::recovery::names::{CommitName, Copy2, Layout};
 use crate::recovery::newest::{Found, newest};
+use crate::recovery::older::schema_of;
 use crate::recovery::pin::{self, Pin};
 use crate::recovery::planted::{self, Omitted};
 use crate::recovery::recovered::Recovered;
 use crate::recovery::{RecoveryLog, ResumeFrom};
+use crate::time::Epoch;
 
 /// No log is begun more often than this.
 const RUNS_MAX: u64 = 1 << 60;
@@ -131,7 +133,7 @@ impl Folder {
             Ok(checked) => checked,
             Err(error) => return Err(at.with_ways_back(error, &manifest)),
         };
-        let compared = compare(&manifest, steps, &log.allowed, &|step| checked.has(step))?;
+        let compared = compare(&manifest, steps, &log.allowed, &|step| checked.written(step))?;
         let Compared { steps, next_step, fates, unfit: _ } = compared;
         manifest.workers = u32::try_from(workers).unwrap_or(u32::MAX);
         (manifest.steps, manifest.next_step) = (steps, next_step);
@@ -146,8 +148,8 @@ impl Folder {
                 .steps
                 .iter()
                 .map(|step| {
-                    let digest = step.spec.slots.first().map_or(0, |slot| slot.shape.digest());
-                    let name = StepName { number: step.number, schema: digest as u32 };
+                    let schema = step.spec.slots.first().map_or(0, |slot| schema_of(&slot.shape));
+                    let name = StepName { number: step.number, schema };
                     (StepId::of(&step.id), name)
                 })
                 .collect(),
@@ -162,10 +164,13 @@ impl Folder {
             barrier: manifest.next_barrier(),
             generation,
             repaired,
-            dropped: fates
-                .into_iter()
-                .filter_map(|(id, fate)| (fate == Fate::Dropped).then_some(id))
+            older: manifest
+                .steps
+                .iter()
+                .map(|step| (step.number, step.spec.older().cloned().collect()))
                 .collect(),
+            dropped: ids_of(&fates, |fate| *fate == Fate::Dropped),
+            migrated: ids_of(&fates, |fate| matches!(fate, Fate::Migrated { .. })),
             began,
             finished: manifest.finished,
             named: checked.files,
@@ -192,6 +197,20 @@ impl Folder {
     }
 }
 
+/// The ids of the steps with such a fate.
+fn ids_of(fates: &[Fated], is_it: impl Fn(&Fate) -> bool) -> Vec<String> {
+    fates.iter().filter(|fated| is_it(&fated.fate)).map(|fated| fated.id.clone()).collect()
+}
+
+/// What a start would find.
+pub(crate) struct Planned {
+    /// Where it would go on.
+    pub(crate) epoch: Epoch,
+    pub(crate) compared: Compared,
+    /// By the number of the step, what there is of it.
+    pub(crate) written: BTreeMap<u32, Written>,
+}
+
 /// What `--plan` shows: how a start would compare steps, without starting. `None` for a log that does not exist yet.
 pub(crate) fn plan(
     files: &Arc<dyn Files>,
@@ -199,7 +218,7 @@ pub(crate) fn plan(
     dataflow: &str,
     steps: &[(StepId, StepSpec)],
     workers: usize,
-) -> Result<Option<(Manifest, Compared)>, Error> {
+) -> Result<Option<Planned>, Error> {
     let layout = Layout::new(&log.folder);
     check_folder(&**files, &layout)?;
     let Some((log_id, format)) = read_format(files, &layout)? else { return Ok(None) };
@@ -207,8 +226,10 @@ pub(crate) fn plan(
     check_workers(&format, workers)?;
     let found = read_newest(files, &layout, &log_id, &format, u64::MAX)?;
     let checked = check(files, &layout, &log_id, &found.manifest)?;
-    let compared = compare_all(&found.manifest, steps, &log.allowed, &|step| checked.has(step))?;
-    Ok(Some((found.manifest, compared)))
+    let compared =
+        compare_all(&found.manifest, steps, &log.allowed, &|step| checked.written(step))?;
+    let epoch = found.manifest.resume_epoch();
+    Ok(Some(Planned { epoch, compared, written: checked.written }))
 }
 
 /// The newest commit of all generations below `generation`; of a log without any, a manifest of nothing.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{EpochPolicy, Settings, launch, plan_start};
+use crate::engine::{EpochPolicy, Planned, Settings, launch, plan_start};
 use crate::env::{Env, Real, Virtual};
 use crate::error::Error;
 use crate::graph::Graph;
@@ -117,6 +117,11 @@ impl<P: FlowPlan> Dataflow<P> {
     /// Runs as a program: to the end of the input, or until SIGINT or SIGTERM, with progress and a summary on standard
     /// error. With `--graph` prints the graph instead.
     ///
+    /// With `--plan` prints what a start would make of the recovery log instead, and says it by the exit code of the process, so
+    /// that it can be asked before a deployment: 0 where everything that is saved is kept; 3 where something of it would be migrated,
+    /// renamed or dropped (the process is ended here); an error where the start would be refused, or the log cannot be read, which ends
+    /// a program with 1. 2 is a mistake in the flags.
+    ///
     /// A standard output that was closed by its reader ends the run without an error.
     ///
     /// # Errors
@@ -155,13 +160,10 @@ impl<P: FlowPlan> Dataflow<P> {
         self.spawn_on(schedule, None)?.wait().map(drop)
     }
 
-    /// What a start would make of the recovery log, in words, and whether it would be made at all.
-    pub(crate) fn plan_of_start(self) -> Result<(String, bool), Error> {
-        match self.options.recovery_log()? {
-            Some(log) => plan_start(self.plan, &log, self.options.worker_count()?),
-            // The flag has been refused.
-            None => Ok((String::new(), true)),
-        }
+    /// What a start would make of the recovery log; nothing without one.
+    pub(crate) fn plan_of_start(self) -> Result<Option<Planned>, Error> {
+        let Some(log) = self.options.recovery_log()? else { return Ok(None) };
+        plan_start(self.plan, &log, self.options.worker_count()?).map(Some)
     }
 
     pub(crate) fn options(&self) -> &RunOptions {

@@ -69,6 +69,8 @@ pub struct Saving {
     pub entries: u64,
     /// The bytes of these.
     pub bytes: u64,
+    /// The bytes that compaction has written beside.
+    pub compacted: u64,
     /// How long workers have gathered them for at barriers, all together.
     pub gathering: Duration,
     /// The longest that one stage has stood still for at a barrier.
@@ -185,6 +187,7 @@ impl Watch {
             saved: Saving {
                 entries: counters.saved.entries.load(Ordering::Relaxed),
                 bytes: counters.saved.bytes.load(Ordering::Relaxed),
+                compacted: counters.saved.compacted.load(Ordering::Relaxed),
                 gathering: Duration::from_micros(counters.saved.micros.load(Ordering::Relaxed)),
                 longest_pause: Duration::from_micros(
                     counters.saved.longest.load(Ordering::Relaxed),

@@ -85,7 +85,8 @@ pub struct RunOptions {
     #[arg(long, env = "FLOW_FINISH")]
     pub finish: bool,
 
-    /// Show what a start would keep, begin anew and drop of the saved state, and exit
+    /// Show what a start would keep, migrate, rename and drop of the saved state, and exit: with 0 if all of it is kept, 3 if
+    /// not, 1 if the start would be refused
     #[arg(long, env = "FLOW_PLAN")]
     pub plan: bool,
 

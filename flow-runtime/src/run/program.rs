@@ -4,26 +4,35 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
-use std::thread;
 use std::time::Duration;
+use std::{process, thread};
 
 use crossbeam_utils::sync::Parker;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::engine::{Planned, Verdict};
 use crate::error::{Error, ErrorKind};
 use crate::plan::FlowPlan;
 use crate::run::dataflow::Dataflow;
 use crate::run::handle::{Running, Stopper, Summary, Watch};
 use crate::run::options::{GraphFormat, Progress};
 
+/// What `--plan` ends with where a start would change what is saved. 1 is an error's, 2 that of a mistake in the flags.
+const PLAN_CHANGES: i32 = 3;
+
 pub(crate) fn run<P: FlowPlan>(dataflow: Dataflow<P>) -> Result<(), Error> {
     if let Some(format) = dataflow.options().graph {
         return print_graph(&dataflow, format);
     }
     if dataflow.options().plan {
-        let (text, fits) = dataflow.plan_of_start()?;
+        // Without a log the flag has been refused.
+        let Some(Planned { text, verdict }) = dataflow.plan_of_start()? else { return Ok(()) };
         print(&text)?;
-        return if fits { Ok(()) } else { Err(unfit()) };
+        return match verdict {
+            Verdict::Fits => Ok(()),
+            Verdict::Changes => process::exit(PLAN_CHANGES),
+            Verdict::Refused => Err(unfit()),
+        };
     }
     let name = dataflow.graph().name;
     let show = dataflow.options().progress;
@@ -228,9 +237,9 @@ fn on_signal() {
                 io::stderr(),
                 "ended at once: the first epoch that is not committed is {epoch}"
             );
-            std::process::exit(1);
+            process::exit(1);
         }
         // No run: what a signal would do without us.
-        None => std::process::exit(130),
+        None => process::exit(130),
     }
 }

@@ -3,13 +3,18 @@
 pub(crate) mod decode;
 mod hash;
 pub(crate) mod key_code;
+pub(crate) mod older;
 mod saved;
 mod schema;
 mod shape;
 mod table;
 
 pub use hash::{GROUPS, KeyHasher, group_of, worker_of};
+pub use older::Reader;
 pub use saved::{LoadError, Saved, State, load_foreign, save_foreign};
 pub use schema::{Field, Schema, Variant};
 pub use shape::Shape;
 pub use table::{EntryMut, InItem, Lent, Lookup, Table};
+
+#[cfg(test)]
+pub(crate) use shape::tests as shape_tests;

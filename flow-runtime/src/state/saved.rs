@@ -5,6 +5,7 @@
 
 #![allow(clippy::disallowed_types)] // Users keep hash maps as state; nothing here depends on their order.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -14,7 +15,8 @@ use compact_str::CompactString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::state::Schema;
+use crate::state::older::differs;
+use crate::state::{Reader, Schema, Shape};
 use crate::time::{Epoch, Timestamp};
 
 /// A value that can be part of saved state: written field by field, loaded as a whole.
@@ -47,6 +49,18 @@ pub trait Saved: Sized {
         let value = Self::load(&mut bytes)?;
         if bytes.is_empty() { Ok(value) } else { Err(LoadError::new("bytes are left over")) }
     }
+
+    /// Makes a reader of values that were saved under a shape which is not this type's own: because the type, or one inside
+    /// of it, had an older version then. Without an implementation no other shape can be read.
+    ///
+    /// # Errors
+    /// [`LoadError`] when there is no way from that shape to this type: the first difference, in words.
+    fn older(was: &Shape) -> Result<Reader<Self>, LoadError>
+    where
+        Self: 'static,
+    {
+        Err(differs::<Self>(was))
+    }
 }
 
 /// A type that may be kept as the state of a step: a `#[stateful]` struct or enum, a number, a string, a collection.
@@ -60,18 +74,18 @@ pub trait State: Saved + 'static {}
 /// Bytes that are not a saved value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadError {
-    what: &'static str,
+    what: Cow<'static, str>,
 }
 
 impl LoadError {
     /// An error that says what is wrong with the bytes.
-    pub fn new(what: &'static str) -> Self {
-        LoadError { what }
+    pub fn new(what: impl Into<Cow<'static, str>>) -> Self {
+        LoadError { what: what.into() }
     }
 
     /// What is wrong.
-    pub(crate) fn what(&self) -> &'static str {
-        self.what
+    pub(crate) fn what(&self) -> &str {
+        &self.what
     }
 }
 
@@ -212,6 +226,18 @@ impl<T: Saved> Saved for Option<T> {
     fn load(from: &mut &[u8]) -> Result<Self, LoadError> {
         if bool::load(from)? { T::load(from).map(Some) } else { Ok(None) }
     }
+    fn older(was: &Shape) -> Result<Reader<Self>, LoadError>
+    where
+        Self: 'static,
+    {
+        let Shape::Option(some) = was else { return Err(differs::<Self>(was)) };
+        let some = Reader::<T>::of(some)?;
+        Ok(Reader::new(
+            move |from| {
+                if bool::load(from)? { some.read(from).map(Some) } else { Ok(None) }
+            },
+        ))
+    }
 }
 
 impl<T: Saved> Saved for Box<T> {
@@ -221,6 +247,13 @@ impl<T: Saved> Saved for Box<T> {
     }
     fn load(from: &mut &[u8]) -> Result<Self, LoadError> {
         T::load(from).map(Box::new)
+    }
+    fn older(was: &Shape) -> Result<Reader<Self>, LoadError>
+    where
+        Self: 'static,
+    {
+        let inner = Reader::<T>::of(was)?;
+        Ok(Reader::new(move |from| inner.read(from).map(Box::new)))
     }
 }
 
@@ -234,13 +267,26 @@ impl<T: Saved, const N: usize> Saved for [T; N] {
         let elements = (0..N).map(|_| T::load(from)).collect::<Result<Vec<T>, _>>()?;
         elements.try_into().map_err(|_| LoadError::new("an array has another length"))
     }
+    fn older(was: &Shape) -> Result<Reader<Self>, LoadError>
+    where
+        Self: 'static,
+    {
+        let element = match was {
+            Shape::Array(element, length) if *length == N as u64 => Reader::<T>::of(element)?,
+            _ => return Err(differs::<Self>(was)),
+        };
+        Ok(Reader::new(move |from| {
+            let elements = (0..N).map(|_| element.read(from)).collect::<Result<Vec<T>, _>>()?;
+            elements.try_into().map_err(|_| LoadError::new("an array has another length"))
+        }))
+    }
 }
 impl<T: Saved + 'static, const N: usize> State for [T; N] {}
 
-/// Collections: a length, then the elements. Nothing is reserved on the word of the bytes alone.
-macro_rules! collections {
-    ($($name:ident [$($bound:tt)*];)*) => {$(
-        impl<T: Saved + $($bound)*> Saved for $name<T> {
+/// Sequences: a length, then the elements. Nothing is reserved on the word of the bytes alone.
+macro_rules! sequences {
+    ($($name:ident)*) => {$(
+        impl<T: Saved> Saved for $name<T> {
             const SCHEMA: &'static Schema = &Schema::List(T::SCHEMA);
             fn save(&self, to: &mut Vec<u8>) {
                 save_length(self.len(), to);
@@ -250,15 +296,41 @@ macro_rules! collections {
                 let length = load_length(from)?;
                 (0..length).map(|_| T::load(from)).collect()
             }
+            fn older(was: &Shape) -> Result<Reader<Self>, LoadError>
+            where
+                Self: 'static,
+            {
+                let Shape::List(element) = was else { return Err(differs::<Self>(was)) };
+                let element = Reader::<T>::of(element)?;
+                Ok(Reader::new(move |from| {
+                    let length = load_length(from)?;
+                    (0..length).map(|_| element.read(from)).collect()
+                }))
+            }
         }
-        impl<T: Saved + 'static + $($bound)*> State for $name<T> {}
+        impl<T: Saved + 'static> State for $name<T> {}
     )*};
 }
-collections! {
-    Vec [Sized];
-    VecDeque [Sized];
-    BTreeSet [Ord];
+sequences!(Vec VecDeque);
+
+impl<T: Saved + Ord> Saved for BTreeSet<T> {
+    const SCHEMA: &'static Schema = &Schema::List(T::SCHEMA);
+    fn save(&self, to: &mut Vec<u8>) {
+        save_length(self.len(), to);
+        self.iter().for_each(|element| element.save(to));
+    }
+    fn load(from: &mut &[u8]) -> Result<Self, LoadError> {
+        let length = load_length(from)?;
+        (0..length).map(|_| T::load(from)).collect()
+    }
+    fn older(was: &Shape) -> Result<Reader<Self>, LoadError>
+    where
+        Self: 'static,
+    {
+        Err(not_of_set::<Self>(was))
+    }
 }
+impl<T: Saved + Ord + 'static> State for BTreeSet<T> {}
 
 impl<T: Saved + Eq + Hash, H: BuildHasher + Default> Saved for HashSet<T, H> {
     const SCHEMA: &'static Schema = &Schema::List(T::SCHEMA);
@@ -270,8 +342,36 @@ impl<T: Saved + Eq + Hash, H: BuildHasher + Default> Saved for HashSet<T, H> {
         let length = load_length(from)?;
         (0..length).map(|_| T::load(from)).collect()
     }
+    fn older(was: &Shape) -> Result<Reader<Self>, LoadError>
+    where
+        Self: 'static,
+    {
+        Err(not_of_set::<Self>(was))
+    }
 }
 impl<T: Saved + Eq + Hash + 'static, H: BuildHasher + Default + 'static> State for HashSet<T, H> {}
+
+/// Reads the values of a map. What its entries are told apart by stays as it is: two keys could become the same.
+fn values_of<M: Saved, K: Saved, V: Saved + 'static>(was: &Shape) -> Result<Reader<V>, LoadError> {
+    let Shape::Map(key, value) = was else { return Err(differs::<M>(was)) };
+    match key.differences(&Shape::from(K::SCHEMA)) {
+        None => Reader::of(value),
+        Some(difference) => {
+            Err(LoadError::new(format!("the keys of a map are not converted: {difference}")))
+        }
+    }
+}
+
+/// Why a set cannot be read: its elements stay as they are, too.
+fn not_of_set<S: Saved>(was: &Shape) -> LoadError {
+    let error = differs::<S>(was);
+    match was {
+        Shape::List(_) => {
+            LoadError::new(format!("the elements of a set are not converted: {}", error.what()))
+        }
+        _ => error,
+    }
+}
 
 impl<K: Saved + Ord, V: Saved> Saved for BTreeMap<K, V> {
     const SCHEMA: &'static Schema = &Schema::Map(K::SCHEMA, V::SCHEMA);
@@ -285,6 +385,16 @@ impl<K: Saved + Ord, V: Saved> Saved for BTreeMap<K, V> {
     fn load(from: &mut &[u8]) -> Result<Self, LoadError> {
         let length = load_length(from)?;
         (0..length).map(|_| Ok((K::load(from)?, V::load(from)?))).collect()
+    }
+    fn older(was: &Shape) -> Result<Reader<Self>, LoadError>
+    where
+        Self: 'static,
+    {
+        let value = values_of::<Self, K, V>(was)?;
+        Ok(Reader::new(move |from| {
+            let length = load_length(from)?;
+            (0..length).map(|_| Ok((K::load(from)?, value.read(from)?))).collect()
+        }))
     }
 }
 impl<K: Saved + Ord + 'static, V: Saved + 'static> State for BTreeMap<K, V> {}
@@ -302,6 +412,16 @@ impl<K: Saved + Eq + Hash, V: Saved, H: BuildHasher + Default> Saved for HashMap
         let length = load_length(from)?;
         (0..length).map(|_| Ok((K::load(from)?, V::load(from)?))).collect()
     }
+    fn older(was: &Shape) -> Result<Reader<Self>, LoadError>
+    where
+        Self: 'static,
+    {
+        let value = values_of::<Self, K, V>(was)?;
+        Ok(Reader::new(move |from| {
+            let length = load_length(from)?;
+            (0..length).map(|_| Ok((K::load(from)?, value.read(from)?))).collect()
+        }))
+    }
 }
 impl<K: Saved + Eq + Hash + 'static, V: Saved + 'static, H: BuildHasher + Default + 'static> State
     for HashMap<K, V, H>
@@ -318,6 +438,17 @@ macro_rules! tuples {
             }
             fn load(from: &mut &[u8]) -> Result<Self, LoadError> {
                 Ok(($($part::load(from)?,)+))
+            }
+            fn older(was: &Shape) -> Result<Reader<Self>, LoadError>
+            where
+                Self: 'static,
+            {
+                let parts = match was {
+                    Shape::Tuple(parts) if parts.len() == [$($at),+].len() => parts,
+                    _ => return Err(differs::<Self>(was)),
+                };
+                let readers = ($(Reader::<$part>::of(&parts[$at])?,)+);
+                Ok(Reader::new(move |from| Ok(($(readers.$at.read(from)?,)+))))
             }
         }
         impl<$($part: Saved + 'static),+> State for ($($part,)+) {}

@@ -286,7 +286,7 @@ impl Serialize for Bytes<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
@@ -316,7 +316,7 @@ mod tests {
         ],
     );
 
-    fn any_shape() -> impl Strategy<Value = Shape> {
+    pub(crate) fn any_shape() -> impl Strategy<Value = Shape> {
         let leaf = prop_oneof![
             "[a-z0-9]{0,5}".prop_map(Shape::Plain),
             "[a-z0-9]{0,5}".prop_map(Shape::Foreign),

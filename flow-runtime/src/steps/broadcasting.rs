@@ -18,7 +18,7 @@ use crate::host::{Host, Inlet, Outlet, Spread};
 use crate::plan::Plan1;
 use crate::recovery::manifest::StepSpec;
 use crate::recovery::recovered::Restoring;
-use crate::state::{LoadError, Shape, State};
+use crate::state::{LoadError, Reader, Shape, State};
 use crate::stream::{Broadcast, NoKey, Stream};
 
 /// `broadcast(changes, |value: &mut V, change| ..)`: a value that every worker has, beginning as the default, to be
@@ -73,7 +73,8 @@ impl broadcast {
         let saving = Saving {
             save: V::save,
             load: V::load_all,
-            spec: || StepSpec::single("broadcast", "value", Shape::from(V::SCHEMA)),
+            older: Reader::of,
+            spec: || StepSpec::single("broadcast", "value", Shape::from(V::SCHEMA)).migrates::<V>(),
         };
         (copy.clone(), BroadcastPlan { copy, fold, saving, types: PhantomData })
     }
@@ -91,6 +92,7 @@ pub struct BroadcastPlan<C, V, F> {
 struct Saving<V> {
     save: fn(&V, &mut Vec<u8>),
     load: fn(&[u8]) -> Result<V, LoadError>,
+    older: fn(&Shape) -> Result<Reader<V>, LoadError>,
     spec: fn() -> StepSpec,
 }
 
@@ -178,8 +180,15 @@ impl<V, F> Copies<V, F> {
     /// Takes over the value that is saved.
     fn restore(&mut self, from: &Restoring<'_>) -> Result<(), Error> {
         let mut loaded = false;
-        from.broadcast(&self.id, |bytes| {
-            let value = (self.saving.load)(bytes)?;
+        let older = from.older(&self.id, self.saving.older)?;
+        from.broadcast(&self.id, |schema, bytes| {
+            let note = Note::beside(&self.id);
+            let value = match schema {
+                None => (self.saving.load)(bytes),
+                Some(schema) => older.load(schema, bytes),
+            };
+            note.clear();
+            let value = value?;
             self.copy.change(|copy| *copy = value);
             loaded = true;
             Ok(())

@@ -234,7 +234,9 @@ struct GatherByKey<K, T, D> {
 impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> GatherByKey<K, T, D> {
     /// Takes over the open chunks that are saved, and when each is due.
     fn restore(&mut self, from: &Restoring<'_>) -> Result<(), Error> {
-        self.open.restore_from(&self.id, from, Open::load)?;
+        self.open.restore_from(&self.id, from, Open::load, |_| {
+            Err(LoadError::new("items that are held back have no versions"))
+        })?;
         let mut due = Vec::with_capacity(self.open.len());
         let chunks = &mut self.chunks;
         let hasher = from.hasher();

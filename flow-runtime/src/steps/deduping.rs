@@ -14,7 +14,7 @@ use crate::graph::{Kind, Operator};
 use crate::host::Host;
 use crate::plan::Plan1;
 use crate::recovery::manifest::StepSpec;
-use crate::state::{InItem, Lent, LoadError, Lookup, Saved, Shape, Table};
+use crate::state::{InItem, Lent, LoadError, Lookup, Reader, Saved, Shape, Table};
 use crate::steps::by_function::IsKeyed;
 use crate::stream::{Keyed, Token};
 use crate::time::Timestamp;
@@ -185,7 +185,8 @@ impl<K: Key, T: 'static, D: Consumer<Keyed<K, T>>> Consumer<Keyed<K, T>> for Ded
             }
             Signal::Restore => {
                 if let Some(from) = control.restored()
-                    && let Err(error) = self.seen.restore_from(&self.id, &from, Timestamp::load_all)
+                    && let Err(error) =
+                        self.seen.restore_from(&self.id, &from, Timestamp::load_all, Reader::of)
                 {
                     control.fail(error);
                 }

@@ -32,6 +32,9 @@ use crate::recovery::names::{BaseName, Layout};
 
 use merge::Entries;
 
+/// A round has about so many ranges, unless they would be very small or large. While one is written the log holds it twice.
+const RANGES: u64 = 24;
+
 /// What a round works with.
 #[derive(Clone, Debug)]
 pub(crate) struct Ground {
@@ -40,7 +43,7 @@ pub(crate) struct Ground {
     pub(crate) log_id: [u8; 16],
     /// Of the run that compacts.
     pub(crate) generation: u64,
-    /// The bytes of entries that a range has, about.
+    /// The bytes of entries that a range has at most, about.
     pub(crate) range_bytes: u64,
     pub(crate) fence: Fence,
 }
@@ -95,7 +98,9 @@ impl Round {
                 return Ok(None);
             }
         }
-        round.ranges = ranges(&sizes, groups, round.ground.range_bytes);
+        let all: u64 = sizes.values().sum();
+        let most = round.ground.range_bytes;
+        round.ranges = ranges(&sizes, groups, (all / RANGES).clamp(most / 256, most));
         Ok(Some(round))
     }
 

@@ -201,7 +201,7 @@ fn open_by(
                     entries.insert((name.clone(), key), position.clone());
                 }
             }
-            "broadcast" => Restoring::new(recovered, 0, workers).broadcast(id, |value| {
+            "broadcast" => Restoring::new(recovered, 0, workers).broadcast(id, |_, value| {
                 entries.insert((name.clone(), Vec::new()), value.to_vec());
                 Ok(())
             })?,
@@ -209,7 +209,7 @@ fn open_by(
                 for worker in 0..workers {
                     Restoring::new(recovered, worker, workers).keyed(id, |_, entry| {
                         match entry {
-                            Keyed::Value { key, value } => {
+                            Keyed::Value { key, value, .. } => {
                                 entries.insert((name.clone(), key.to_vec()), value.to_vec());
                             }
                             Keyed::Gone { key } => {

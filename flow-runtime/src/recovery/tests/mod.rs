@@ -8,6 +8,7 @@ mod decode;
 mod disk;
 mod fence;
 mod golden;
+mod migrate;
 mod past;
 mod refusals;
 mod soak;

@@ -113,7 +113,7 @@ impl Soak {
             let round = Round::begin(ground, &manifest, &|| true).expect("is whole");
             self.round = round;
         }
-        for _ in 0..4 {
+        for _ in 0..8 {
             let Some(round) = &mut self.round else { return };
             match round.next().expect("is whole") {
                 Some(base) => self.writer.compacted(base),
@@ -121,6 +121,11 @@ impl Soak {
                     self.round = None;
                     self.writer.round_is_over();
                 }
+            }
+            // The committer has nothing else to do.
+            if let Some(commit) = self.writer.naming_bases() {
+                self.writer.commit(vec![commit]).ok().expect("there is room");
+                self.writer.tidy().expect("nobody else is there");
             }
         }
     }
@@ -175,7 +180,7 @@ fn updates_and_deletes_do_not_let_a_log_grow_nor_be_written_often() {
     );
     assert!(worst <= 2.2, "{worst}");
     assert!(amplification <= 2.1, "{amplification}");
-    assert!(files < 60, "{files}");
+    assert!(files < 100, "{files}");
 }
 
 #[test]
@@ -192,13 +197,7 @@ fn a_log_whose_keys_are_deleted_shrinks_to_what_is_left() {
         soak.epoch(gone.map(|key| (key, None)).collect());
     }
     // Nothing more changes; what is on its way is finished.
-    for _ in 0..200 {
-        soak.compact();
-        if let Some(commit) = soak.writer.naming_bases() {
-            soak.writer.commit(vec![commit]).ok().expect("there is room");
-            soak.writer.tidy().expect("nobody else is there");
-        }
-    }
+    (0..50).for_each(|_| soak.compact());
     let (live, after) = (soak.live_bytes(), soak.log_bytes());
     assert_eq!(soak.live.len(), 200);
     assert!(after < before / 20, "{before} {after} {live}");

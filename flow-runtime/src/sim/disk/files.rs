@@ -109,7 +109,7 @@ impl Files for SimDisk {
                 state.tree.content(id).map(|_| id)?
             }
             None => {
-                state.operation()?;
+                state.operation_in("making", (folder, name))?;
                 state.tree.make_file(folder, name)
             }
         };
@@ -125,7 +125,7 @@ impl Files for SimDisk {
         if state.tree.entry(folder, name).is_some() {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "File exists (os error 17)"));
         }
-        state.operation()?;
+        state.operation_in("making", (folder, name))?;
         let id = state.tree.make_file(folder, name);
         drop(state);
         Ok(self.file(id))
@@ -195,7 +195,7 @@ impl Files for SimDisk {
                     ));
                 }
                 None => {
-                    state.operation()?;
+                    state.operation_in("making", (at, name))?;
                     state.tree.make_folder(at, name)
                 }
             };
@@ -209,8 +209,8 @@ impl Files for SimDisk {
         state.check()?;
         let id = state.tree.resolve(path)?;
         let length = state.tree.content(id)?.len();
-        state.operation()?;
         let (folder, name) = state.tree.place(path)?;
+        state.operation_in("removing", (folder, name))?;
         state.tree.unlink(folder, name);
         state.freed(length);
         Ok(())
@@ -223,7 +223,7 @@ impl Files for SimDisk {
         let (from, to) = (state.tree.place(from)?, state.tree.place(to)?);
         // What fails changes nothing, and is not counted.
         if state.tree.entry(from.0, from.1).is_some() {
-            state.operation()?;
+            state.operation_in("renaming", from)?;
         }
         let replaced = state.tree.entry(to.0, to.1);
         let freed = replaced.and_then(|id| state.tree.content(id).ok()).map_or(0, |old| old.len());
@@ -239,7 +239,6 @@ impl Files for SimDisk {
         let mut state = self.state();
         state.check()?;
         let id = state.tree.resolve(folder)?;
-        state.operation()?;
-        state.tree.sync_folder(id)
+        state.sync_folder(id)
     }
 }

@@ -18,13 +18,14 @@ mod tree;
 
 pub use state::Faults;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::io::Io;
 use state::{State, Torn};
-use tree::Tree;
+use tree::{Id, Tree};
 
 /// A simulated disk, with the operating system's cache in front of it. Clones are the same disk.
 ///
@@ -179,6 +180,12 @@ impl SimDisk {
         self.state().failing_syncs.insert(operation);
     }
 
+    /// Lets syncs of these files and folders do nothing and say that all is well: as if the program under test had forgotten them. A test
+    /// that crashes everywhere has to fail then. The path of the disk's root is empty.
+    pub fn lie_about(&self, these: impl Fn(&Path) -> bool + Send + Sync + 'static) {
+        self.state().lies_about = Some(Arc::new(these));
+    }
+
     /// Lets faults happen at random.
     pub fn set_faults(&self, faults: Faults) {
         self.state().faults = faults;
@@ -212,7 +219,24 @@ impl SimDisk {
         Some((path, byte))
     }
 
-    /// Calls this at the beginning of every operation, with its number: it may let virtual time pass, as a slow disk does.
+    /// Calls this at the beginning of every operation, with its number (and of what turns out to change nothing). It may let virtual time
+    /// pass, as a slow disk does:
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use std::time::Duration;
+    /// # use flow_runtime::Virtual;
+    /// # use flow_runtime::sim::SimDisk;
+    /// let disk = SimDisk::new(7);
+    /// let schedule = Arc::new(Virtual::new(7).with_io(disk.io()));
+    /// let clock = Arc::downgrade(&schedule); // The schedule has the disk: it would never be dropped.
+    /// disk.on_operation(move |_| {
+    ///     if let Some(clock) = clock.upgrade() {
+    ///         clock.pass_time(Duration::from_millis(5));
+    ///     }
+    /// });
+    /// // .. `flow.recovery("log").simulate_on(schedule)` ..
+    /// ```
     pub fn on_operation(&self, call: impl Fn(u64) + Send + Sync + 'static) {
         self.state().on_operation = Some(Arc::new(call));
     }
@@ -248,12 +272,36 @@ pub struct Moment {
     operation: u64,
     tree: Tree,
     torn: Option<Torn>,
+    doing: Doing,
+}
+
+/// What an operation does to which file or folder, or to an entry of a folder.
+#[derive(Clone)]
+struct Doing {
+    what: &'static str,
+    to: Id,
+    entry: Option<OsString>,
 }
 
 impl Moment {
     /// The number of the operation.
     pub fn operation(&self) -> u64 {
         self.operation
+    }
+
+    /// The disk as it was then, of a machine that is up. Operations are counted from 0.
+    pub(super) fn disk(&self, seed: u64) -> SimDisk {
+        SimDisk::with(seed, self.tree.clone())
+    }
+
+    /// Whether the operation adds something, for which a disk may have no room.
+    pub(super) fn writes(&self) -> bool {
+        self.torn.is_some()
+    }
+
+    /// Whether the operation makes a file durable.
+    pub(super) fn syncs(&self) -> bool {
+        self.doing.what == state::SYNCING && self.tree.content(self.doing.to).is_ok()
     }
 
     /// The disk of a machine that crashed in this operation: as if [`crash_at`](SimDisk::crash_at) had been set to it. The seed decides how a
@@ -267,6 +315,21 @@ impl Moment {
         }
         state.crashed = true;
         SimDisk(Arc::new(Mutex::new(state)))
+    }
+}
+
+/// What the operation is: ``writing `log/LOCK` ``.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Doing { what, to, entry } = &self.doing;
+        match (self.tree.path_of(*to), entry) {
+            (Some(path), Some(name)) => write!(f, "{what} `{}`", path.join(name).display()),
+            (Some(path), None) if path.as_os_str().is_empty() => {
+                write!(f, "{what} the root of the disk")
+            }
+            (Some(path), None) => write!(f, "{what} `{}`", path.display()),
+            (None, _) => write!(f, "{what} a file that has been removed"),
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! Counting operations; crashes and faults.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
-use super::Moment;
 use super::luck::Luck;
 use super::tree::{Id, Tree};
+use super::{Doing, Moment};
 use crate::io::Random;
 
 /// How often faults happen by themselves: each a probability between 0 and 1.
@@ -38,6 +40,9 @@ impl Faults {
     }
 }
 
+/// What a sync is called.
+pub(super) const SYNCING: &str = "syncing";
+
 /// A write that a crash may cut off anywhere.
 #[derive(Clone)]
 pub(super) struct Torn {
@@ -60,6 +65,7 @@ pub(super) struct State {
     pub(super) full: Option<(u64, u32)>,
     pub(super) failing_syncs: BTreeSet<u64>,
     pub(super) faults: Faults,
+    pub(super) lies_about: Option<Arc<dyn Fn(&Path) -> bool + Send + Sync>>,
     pub(super) moments: Option<Vec<Moment>>,
     pub(super) on_operation: Option<Arc<dyn Fn(u64) + Send + Sync>>,
 }
@@ -85,6 +91,7 @@ impl State {
             full: None,
             failing_syncs: BTreeSet::new(),
             faults: Faults::default(),
+            lies_about: None,
             moments: None,
             on_operation: None,
         }
@@ -95,16 +102,33 @@ impl State {
         if self.crashed { Err(crashed()) } else { Ok(()) }
     }
 
-    /// The next operation begins. Answers its number.
-    pub(super) fn operation(&mut self) -> io::Result<u64> {
-        self.operation_of(None)
+    /// The next operation begins, on a file or folder. Answers its number.
+    pub(super) fn operation(&mut self, what: &'static str, to: Id) -> io::Result<u64> {
+        self.begin(what, to, None, None)
     }
 
-    fn operation_of(&mut self, torn: Option<&Torn>) -> io::Result<u64> {
+    /// The next operation begins, on an entry of a folder.
+    pub(super) fn operation_in(
+        &mut self,
+        what: &'static str,
+        (folder, name): (Id, &OsStr),
+    ) -> io::Result<u64> {
+        self.begin(what, folder, Some(name), None)
+    }
+
+    fn begin(
+        &mut self,
+        what: &'static str,
+        to: Id,
+        entry: Option<&OsStr>,
+        torn: Option<&Torn>,
+    ) -> io::Result<u64> {
         self.check()?;
         let operation = self.operations;
         if let Some(moments) = &mut self.moments {
-            moments.push(Moment { operation, tree: self.tree.clone(), torn: torn.cloned() });
+            let doing = Doing { what, to, entry: entry.map(OsStr::to_owned) };
+            let (tree, torn) = (self.tree.clone(), torn.cloned());
+            moments.push(Moment { operation, tree, torn, doing });
         }
         if operation >= self.crash_at {
             self.crashed = true;
@@ -127,7 +151,7 @@ impl State {
     }
 
     pub(super) fn write_at(&mut self, write: &Torn) -> io::Result<()> {
-        let operation = self.operation_of(Some(write))?;
+        let operation = self.begin("writing", write.file, None, Some(write))?;
         let Torn { file, offset, bytes } = write;
         let length = self.tree.content(*file)?.len();
         let grows = offset.saturating_add(bytes.len() as u64).saturating_sub(length);
@@ -140,7 +164,7 @@ impl State {
     }
 
     pub(super) fn set_len(&mut self, file: Id, length: u64) -> io::Result<()> {
-        let operation = self.operation()?;
+        let operation = self.operation("setting the length of", file)?;
         let before = self.tree.content(file)?.len();
         let grows = length.saturating_sub(before);
         if self.fits(operation, grows) < grows {
@@ -179,12 +203,15 @@ impl State {
     }
 
     pub(super) fn sync(&mut self, file: Id) -> io::Result<()> {
-        let operation = self.operation()?;
+        let operation = self.operation(SYNCING, file)?;
         let planned = self.failing_syncs.range(..=operation).next().copied();
         if let Some(planned) = planned {
             self.failing_syncs.remove(&planned);
         }
         let fails = planned.is_some() || self.happens(self.faults.failed_sync);
+        if self.lies_about(file) {
+            return Ok(());
+        }
         let content = self.tree.content_mut(file)?;
         if fails {
             content.lose_some(&mut Luck::draw(&mut self.random));
@@ -192,6 +219,16 @@ impl State {
         }
         content.sync();
         Ok(())
+    }
+
+    pub(super) fn sync_folder(&mut self, folder: Id) -> io::Result<()> {
+        self.operation(SYNCING, folder)?;
+        if self.lies_about(folder) { Ok(()) } else { self.tree.sync_folder(folder) }
+    }
+
+    fn lies_about(&self, id: Id) -> bool {
+        let lies = self.lies_about.as_ref();
+        lies.is_some_and(|lies| self.tree.path_of(id).is_some_and(|path| lies(&path)))
     }
 
     fn happens(&mut self, probability: f64) -> bool {

@@ -278,6 +278,26 @@ fn a_full_disk_takes_what_fits() {
 }
 
 #[test]
+fn a_disk_that_lies_keeps_nothing() {
+    let disk = SimDisk::new(1);
+    disk.lie_about(|path| path == Path::new("a") || path == Path::new("d"));
+    disk.create_folder(Path::new("d")).expect("is made");
+    for path in ["a", "b", "d/c"] {
+        let mut file = make(&disk, path);
+        file.write_at(0, b"written").expect("is written");
+        file.sync().expect("says that it is synced");
+    }
+    disk.sync_folder(Path::new("d")).expect("says that it is synced");
+    sync_root(&disk);
+    let is_whole =
+        |cut: &SimDisk, path: &str| cut.get(path).is_some_and(|bytes| bytes == b"written");
+    for path in ["a", "d/c"] {
+        assert!(cuts(&disk).any(|cut| !is_whole(&cut, path)), "{path}");
+    }
+    assert!(cuts(&disk).all(|cut| is_whole(&cut, "b")));
+}
+
+#[test]
 fn faults_happen_as_often_as_they_should() {
     let disk = SimDisk::new(3);
     disk.set_faults(Faults::none().no_space(0.3).failed_sync(0.1));

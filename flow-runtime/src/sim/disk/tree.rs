@@ -271,6 +271,20 @@ impl Tree {
         Ok(())
     }
 
+    /// A path of a file or folder; `None` of one that has no name any more.
+    pub(super) fn path_of(&self, id: Id) -> Option<PathBuf> {
+        let mut folders = vec![(PathBuf::new(), ROOT)];
+        while let Some((path, at)) = folders.pop() {
+            if at == id {
+                return Some(path);
+            }
+            if let Ok(folder) = self.folder(at) {
+                folders.extend(folder.live.iter().map(|(name, id)| (path.join(name), *id)));
+            }
+        }
+        None
+    }
+
     /// All files, by their paths, sorted.
     pub(super) fn files(&self) -> Vec<(PathBuf, &Content)> {
         let mut found = Vec::new();

@@ -11,10 +11,11 @@ use crate::describe::StepId;
 use crate::error::Error;
 use crate::failure::Note;
 use crate::recovery::changes::Changes;
+use crate::recovery::older::{Unconverted, convert};
 use crate::recovery::recovered::{Keyed, Restoring};
 use crate::state::key_code::{check_key, form_of, load_key, save_key};
 use crate::state::table::slots::{Slot, Slots, UNCHANGED};
-use crate::state::{GROUPS, LoadError, group_of};
+use crate::state::{GROUPS, LoadError, Reader, Shape, group_of};
 use crate::stream::Token;
 
 /// A key to look up: lent, or still in its item.
@@ -232,7 +233,7 @@ impl<K, V> Table<K, V> {
 /// How a table is saved and loaded.
 impl<K: Key, V> Table<K, V> {
     /// From now on changes are saved at barriers.
-    fn saves(&mut self) {
+    pub(crate) fn saves(&mut self) {
         self.journal.saves = true;
         self.unlisted = FEW;
     }
@@ -322,25 +323,38 @@ impl<K: Key, V> Table<K, V> {
         id: &StepId,
         from: &Restoring<'_>,
         load: impl Fn(&[u8]) -> Result<V, LoadError>,
+        older: impl Fn(&Shape) -> Result<Reader<V>, LoadError>,
     ) -> Result<(), Error> {
         self.saves();
+        let older = from.older(id, older)?;
         let (hasher, groups) = (from.hasher(), from.groups());
         if let Some(own) = from.own_groups() {
             self.slots.reserve(from.keys_at_least(id), own, groups);
         }
+        let mut unconverted = Unconverted::default();
         from.keyed(id, |group, entry| {
-            let (Keyed::Value { key, .. } | Keyed::Gone { key }) = entry;
-            let key: K = load_key(key)?;
+            let (Keyed::Value { key: bytes, .. } | Keyed::Gone { key: bytes }) = entry;
+            let key: K = load_key(bytes)?;
             let hash = hasher.hash(&key);
             if group_of(hash, groups) != u32::from(group) {
                 return Err(LoadError::new("a key does not belong to its key group"));
             }
+            unconverted.replaced(bytes);
             match entry {
-                Keyed::Value { value, .. } => self.restore(hash, key, load(value)?),
+                Keyed::Value { value, older: None, .. } => self.restore(hash, key, load(value)?),
+                Keyed::Value { value, older: Some(schema), .. } => {
+                    match convert(id, &key, || older.load(schema, value)) {
+                        Ok(value) => self.restore(hash, key, value),
+                        Err(error) => return unconverted.add(bytes, error),
+                    }
+                }
                 Keyed::Gone { .. } => self.restore_gone(hash, &key),
             }
             Ok(())
         })?;
+        if let Some(error) = unconverted.first() {
+            return Err(from.not_converted(id, error));
+        }
         from.has_keys(id, self.len());
         self.unlisted = self.few();
         Ok(())
@@ -352,7 +366,7 @@ impl<K: Key, V> Table<K, V> {
     }
 
     /// Takes over an entry that was saved: a later one of the same key replaces it.
-    fn restore(&mut self, hash: u64, key: K, value: V) {
+    pub(crate) fn restore(&mut self, hash: u64, key: K, value: V) {
         match self.slots.find_mut(hash, |stored| *stored == key) {
             Some(slot) => slot.value = value,
             None => drop(self.slots.find_or_insert(hash, |_| false, || (key, value))),

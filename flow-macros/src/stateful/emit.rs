@@ -1,237 +1,22 @@
-//! `#[stateful]`: how a struct or an enum is saved, loaded and described.
-//!
-//! Every field is named once, as an associated type with a bound, and only there: a field that cannot be saved is
-//! one error, at the field's type.
+//! What `#[stateful]` writes: one `Saved`, and beside it the fields' types, each named once.
 
 use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{
-    Attribute, Data, DeriveInput, Fields, GenericParam, Generics, LitInt, LitStr, Member, Type,
-    parse_quote,
-};
+use syn::{DeriveInput, GenericParam, Generics, Member, parse_quote};
 
-use crate::diag::{Errors, with_help};
-use crate::paths::{Argument, Paths, allows, arguments, cfgs};
+use super::{Field, Saved, Shape, Way};
+use crate::paths::{Paths, allows, cfgs};
 use crate::text::mentions;
 
-/// The most variants of a `#[stateful]` enum: the number of the variant is saved in one byte.
-const VARIANTS_MAX: usize = 256;
-
-/// Expands `#[stateful]`. The item is always emitted, without the attributes that are ours.
-pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
-    let mut errors = Errors::default();
-    let mut version = 1;
-    let paths =
-        arguments(args, "#[stateful]", &["version = N"], &mut errors, |argument, errors| {
-            own_argument(argument, &mut version, errors)
-        });
-    let mut input: DeriveInput = match syn::parse2(item.clone()) {
-        Ok(input) => input,
-        Err(error) => {
-            errors.push(syn::Error::new(
-                error.span(),
-                format!("`#[stateful]` stands on a struct or an enum: {error}"),
-            ));
-            let errors = errors.into_tokens();
-            return quote!(#item #errors);
-        }
-    };
-    let saved = Saved::parse(&input, version, &paths, &mut errors);
-    let emitted = match saved {
-        Some(saved) if errors.is_empty() => saved.emit(),
-        // So that a mistake here is not also one wherever the state is used.
-        _ => stand_in(&input, &paths),
-    };
-    strip(&mut input);
-    let errors = errors.into_tokens();
-    quote!(#input #emitted #errors)
-}
-
-fn own_argument(argument: &Argument, version: &mut u32, errors: &mut Errors) -> bool {
-    if argument.name == "version" {
-        if let Some(number) = argument.parse_value::<LitInt>("a number", errors) {
-            match number.base10_parse() {
-                Ok(0) | Err(_) => errors.at(&number, "versions count from 1"),
-                Ok(number) => *version = number,
-            }
-        }
-        return true;
-    }
-    if argument.name == "from" {
-        errors.at(
-            &argument.name,
-            with_help(
-                "`from = ..` is not yet supported",
-                "drop the old state with `--drop-state STEP`, or keep the old type's layout",
-            ),
-        );
-        return true;
-    }
-    false
-}
-
-/// Takes our attributes off the fields: rustc knows nothing of them.
-fn strip(input: &mut DeriveInput) {
-    let each = |fields: &mut Fields| {
-        for field in fields.iter_mut() {
-            field.attrs.retain(|attr| !attr.path().is_ident("state"));
-        }
-    };
-    match &mut input.data {
-        Data::Struct(data) => each(&mut data.fields),
-        Data::Enum(data) => data.variants.iter_mut().for_each(|variant| each(&mut variant.fields)),
-        Data::Union(_) => {}
-    }
-}
-
-/// How one field is saved.
-enum Way {
-    /// By its own `Saved`.
-    Own,
-    /// By serde, under this name.
-    Foreign(LitStr),
-    /// Not at all.
-    Skipped,
-}
-
-struct Field {
-    /// The number of the field in the whole type.
-    index: usize,
-    member: Member,
-    ty: Type,
-    way: Way,
-}
-
-struct Variant {
-    name: Ident,
-    fields: Vec<Field>,
-}
-
-enum Shape {
-    Struct(Vec<Field>),
-    Enum(Vec<Variant>),
-}
-
-/// A `#[stateful]` type, understood.
-struct Saved<'a> {
-    input: &'a DeriveInput,
-    paths: &'a Paths,
-    version: u32,
-    shape: Shape,
-}
-
-impl<'a> Saved<'a> {
-    fn parse(
-        input: &'a DeriveInput,
-        version: u32,
-        paths: &'a Paths,
-        errors: &mut Errors,
-    ) -> Option<Self> {
-        serde_attributes(&input.attrs, errors);
-        let mut index = 0;
-        let shape = match &input.data {
-            Data::Struct(data) => Shape::Struct(fields(&data.fields, &mut index, errors)),
-            Data::Enum(data) => {
-                if data.variants.is_empty() {
-                    errors.at(&input.ident, "an enum without variants has no values to save");
-                }
-                if let Some(variant) = data.variants.iter().nth(VARIANTS_MAX) {
-                    errors.at(
-                        &variant.ident,
-                        format!("a `#[stateful]` enum has at most {VARIANTS_MAX} variants"),
-                    );
-                }
-                let mut variants = Vec::new();
-                for variant in &data.variants {
-                    serde_attributes(&variant.attrs, errors);
-                    let fields = fields(&variant.fields, &mut index, errors);
-                    variants.push(Variant { name: variant.ident.clone(), fields });
-                }
-                Shape::Enum(variants)
-            }
-            Data::Union(data) => {
-                errors.at(&data.union_token, "`#[stateful]` stands on a struct or an enum");
-                return None;
-            }
-        };
-        for param in input.generics.lifetimes() {
-            errors.at(param, with_help("state holds no borrows", "take owned fields"));
-        }
-        Some(Saved { input, paths, version, shape })
-    }
-}
-
-fn fields(fields: &Fields, index: &mut usize, errors: &mut Errors) -> Vec<Field> {
-    let mut read = Vec::new();
-    for (member, field) in fields.members().zip(fields) {
-        serde_attributes(&field.attrs, errors);
-        let way = way(&field.attrs, errors);
-        read.push(Field { index: *index, member, ty: field.ty.clone(), way });
-        *index += 1;
-    }
-    read
-}
-
-/// `#[state(..)]` of a field.
-fn way(attrs: &[Attribute], errors: &mut Errors) -> Way {
-    let mut way = Way::Own;
-    for attr in attrs.iter().filter(|attr| attr.path().is_ident("state")) {
-        let parsed = attr.parse_nested_meta(|meta| {
-            if meta.path.is_ident("skip") {
-                way = Way::Skipped;
-                Ok(())
-            } else if meta.path.is_ident("foreign") {
-                let name: LitStr = meta.value()?.parse()?;
-                if name.value().trim().is_empty() {
-                    return Err(syn::Error::new(
-                        name.span(),
-                        "name the type and the version of its encoding: `foreign = \"jiff::Timestamp v1\"`",
-                    ));
-                }
-                way = Way::Foreign(name);
-                Ok(())
-            } else {
-                Err(meta.error("`#[state(..)]` has no such argument; it accepts `skip`, `foreign = \"name v1\"`"))
-            }
-        });
-        if let Err(error) = parsed {
-            errors.push(error);
-        }
-    }
-    way
-}
-
-/// Serde attributes that an encoding without field names cannot hold.
-fn serde_attributes(attrs: &[Attribute], errors: &mut Errors) {
-    const REFUSED: [&str; 6] =
-        ["flatten", "tag", "content", "untagged", "skip_serializing_if", "deserialize_any"];
-    for attr in attrs.iter().filter(|attr| attr.path().is_ident("serde")) {
-        // Whatever else stands there is serde's to judge.
-        let _ = attr.parse_nested_meta(|meta| {
-            if let Some(name) = REFUSED.iter().find(|name| meta.path.is_ident(name)) {
-                errors.at(
-                    &meta.path,
-                    with_help(
-                        format_args!("`#[serde({name})]` cannot be held by the encoding of the recovery log, which has no field names"),
-                        "write the type out without it, and convert where it is read or written as JSON",
-                    ),
-                );
-            }
-            if meta.input.peek(syn::Token![=]) {
-                meta.value()?.parse::<syn::Expr>()?;
-            } else if meta.input.peek(syn::token::Paren) {
-                meta.input.parse::<proc_macro2::Group>()?;
-            }
-            Ok(())
-        });
-    }
-}
-
 /// Implementations without contents, for a type that has an error.
-fn stand_in(input: &DeriveInput, paths: &Paths) -> TokenStream {
+pub(super) fn stand_in(input: &DeriveInput, paths: &Paths) -> TokenStream {
     let (private, name, allows) = (paths.private(), &input.ident, allows());
     let (generics, args, clause) = input.generics.split_for_impl();
+    let mut with_version = input.generics.clone();
+    with_version.params.push(parse_quote!(const __VERSION: u32));
+    let (with_version, ..) = with_version.split_for_impl();
+    let text = name.to_string();
     let never = quote!(::core::unreachable!("a state with an error does not compile"));
     quote! {
         #allows
@@ -246,6 +31,9 @@ fn stand_in(input: &DeriveInput, paths: &Paths) -> TokenStream {
                 }
             }
             impl #generics #private::State for #name #args #clause {}
+            impl #with_version #private::Version<__VERSION> for #name #args #clause {
+                const NAME: &'static str = #text;
+            }
         };
     }
 }
@@ -292,7 +80,7 @@ impl Saved<'_> {
         generics
     }
 
-    fn emit(&self) -> TokenStream {
+    pub(super) fn emit(&self) -> TokenStream {
         let private = self.paths.private();
         let name = &self.input.ident;
         let (generics, with_static) = (self.generics(false), self.generics(true));
@@ -304,7 +92,15 @@ impl Saved<'_> {
         });
         let types = self.input.generics.type_params().map(|param| &param.ident);
         let fields = self.all_fields().into_iter().map(|field| self.field_type(field));
-        let (schema, plain, save, load) = (self.schema(), self.plain(), self.save(), self.load());
+        let (schema, plain, save, older) = (self.schema(), self.plain(), self.save(), self.older());
+        let load = self.load(|field| {
+            let helper = self.helper(field);
+            quote!(#helper::load(__from)?)
+        });
+        let (version, log_name) = (self.version.number(), self.version.name_of(name));
+        // A constant of a generic type would be looked at only where it is used.
+        let is_generic = self.input.generics.type_params().next().is_some();
+        let name_check = (!is_generic).then(|| self.version.check_name(name, self.paths));
         let (allows, cfgs) = (allows(), cfgs(&self.input.attrs));
         quote! {
             #(#cfgs)*
@@ -323,7 +119,18 @@ impl Saved<'_> {
                     fn load(__from: &mut &[u8]) -> ::core::result::Result<Self, #private::LoadError> {
                         #load
                     }
+                    fn older(__was: &#private::Shape) -> ::core::result::Result<#private::Reader<Self>, #private::LoadError>
+                    where
+                        Self: 'static,
+                    {
+                        #older
+                    }
                 }
+                #[automatically_derived]
+                impl #impl_generics #private::Version<#version> for #name #args #clause {
+                    const NAME: &'static str = #log_name;
+                }
+                #name_check
                 #[automatically_derived]
                 impl #static_generics #private::State for #name #args #clause {}
             };
@@ -370,7 +177,7 @@ impl Saved<'_> {
 
     fn schema(&self) -> TokenStream {
         let private = self.paths.private();
-        let (name, version) = (self.input.ident.to_string(), self.version);
+        let (name, version) = (self.version.name_of(&self.input.ident), self.version.number());
         match &self.shape {
             Shape::Struct(fields) => {
                 let fields = self.field_schemas(fields);
@@ -390,10 +197,7 @@ impl Saved<'_> {
     fn field_schemas(&self, fields: &[Field]) -> TokenStream {
         let private = self.paths.private();
         let fields = fields.iter().filter_map(|field| {
-            let name = match &field.member {
-                Member::Named(name) => syn::ext::IdentExt::unraw(name).to_string(),
-                Member::Unnamed(index) => index.index.to_string(),
-            };
+            let name = field.name();
             let schema = match &field.way {
                 Way::Own => {
                     let helper = self.helper(field);
@@ -465,12 +269,13 @@ impl Saved<'_> {
         }
     }
 
-    fn load(&self) -> TokenStream {
+    /// A value, made of its fields: `each` says how one is had from `__from`.
+    fn load(&self, each: impl Fn(&Field) -> TokenStream) -> TokenStream {
         let private = self.paths.private();
         let value = |fields: &[Field]| {
             let fields = fields.iter().map(|field| {
-                let (member, helper) = (&field.member, self.helper(field));
-                quote!(#member: #helper::load(__from)?)
+                let (member, value) = (&field.member, each(field));
+                quote!(#member: #value)
             });
             quote!({ #(#fields),* })
         };
@@ -495,55 +300,51 @@ impl Saved<'_> {
             }
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::str::FromStr;
-
-    fn expanded(args: &str, item: &str) -> String {
-        let tokens = |text| TokenStream::from_str(text).expect("tokens");
-        expand(tokens(args), tokens(item)).to_string()
-    }
-
-    #[test]
-    fn our_attributes_are_taken_off() {
-        let text = expanded("", "struct S { #[state(skip)] #[doc = \"x\"] cache: Vec<u8> }");
-        assert!(text.starts_with("struct S { # [doc = \"x\"] cache : Vec < u8 > }"), "{text}");
-        assert!(!text.contains("compile_error"), "{text}");
-    }
-
-    #[test]
-    fn what_cannot_be_is_said() {
-        for (args, item, said) in [
-            ("from = CartV1", "struct S;", "not yet supported"),
-            ("version = 0", "struct S;", "versions count from 1"),
-            ("wrong", "struct S;", "it accepts `version = N`, `crate = path`"),
-            ("", "union U { a: u8 }", "struct or an enum"),
-            ("", "fn f() {}", "struct or an enum"),
-            ("", "enum E {}", "no values"),
-            ("", "struct S<'a> { a: &'a str }", "no borrows"),
-            ("", "struct S { #[serde(flatten)] a: A }", "cannot be held"),
-            (
-                "",
-                "struct S { #[serde(default, skip_serializing_if = \"f\")] a: A }",
-                "cannot be held",
-            ),
-            ("", "#[serde(tag = \"t\", content = \"c\")] enum E { A }", "cannot be held"),
-            ("", "struct S { #[state(foreign = \"\")] a: A }", "name the type"),
-            ("", "struct S { #[state(skipped)] a: A }", "it accepts `skip`"),
-        ] {
-            assert!(expanded(args, item).contains(said), "{item}: {}", expanded(args, item));
+    /// The same from what was saved under another shape: a reader for every field, and then a value made by them.
+    fn older(&self) -> TokenStream {
+        let private = self.paths.private();
+        let reader = |field: &Field| format_ident!("__r{}", field.index);
+        let saved: Vec<&Field> = self.all_fields();
+        let saved: Vec<&Field> =
+            saved.into_iter().filter(|field| !matches!(field.way, Way::Skipped)).collect();
+        let shapes: Vec<Ident> =
+            saved.iter().map(|field| format_ident!("__w{}", field.index)).collect();
+        let count = Literal::usize_unsuffixed(saved.len());
+        let readers = saved.iter().zip(&shapes).map(|(field, was)| {
+            let (reader, helper, name) = (reader(field), self.helper(field), field.name());
+            let foreign = match &field.way {
+                Way::Foreign(name) => quote!(, #name),
+                Way::Own | Way::Skipped => TokenStream::new(),
+            };
+            quote!(let #reader = #helper::reader(#was, #name #foreign)?;)
+        });
+        let value = self.load(|field| match field.way {
+            Way::Skipped => {
+                let helper = self.helper(field);
+                quote!(#helper::load(__from)?)
+            }
+            Way::Own | Way::Foreign(_) => {
+                let reader = reader(field);
+                quote!(#reader.read(__from)?)
+            }
+        });
+        let read_older = self.version.read_older(self.paths);
+        quote! {
+            #read_older
+            let [#(#shapes),*] = #private::parts_of::<Self, #count>(__was)?;
+            #(#readers)*
+            ::core::result::Result::Ok(#private::Reader::new(move |__from: &mut &[u8]| { #value }))
         }
     }
+}
 
-    #[test]
-    fn serde_attributes_that_can_be_held_are_serdes_affair() {
-        let text = expanded(
-            "",
-            "#[serde(rename_all = \"x\", bound(serialize = \"T\"))] struct S { #[serde(default)] a: A }",
-        );
-        assert!(!text.contains("compile_error"), "{text}");
+impl Field {
+    /// Its name in the schema.
+    fn name(&self) -> String {
+        match &self.member {
+            Member::Named(name) => syn::ext::IdentExt::unraw(name).to_string(),
+            Member::Unnamed(index) => index.index.to_string(),
+        }
     }
 }

@@ -1,0 +1,11 @@
+//! The examples' own tests: what they save is what their schema locks in `schemas/` say.
+#![allow(dead_code)] // Programs, taken for their tests.
+
+#[path = "../examples/cart.rs"]
+mod cart;
+#[path = "../examples/cart_v2.rs"]
+mod cart_v2;
+#[path = "../examples/trades.rs"]
+mod trades;
+#[path = "../examples/word_count.rs"]
+mod word_count;
