@@ -9,6 +9,7 @@ use crate::recovery::block::BlockHead;
 use crate::recovery::manifest::StepSpec;
 use crate::recovery::offline::rows::Rows;
 use crate::recovery::offline::snapshot::{Keeps, Snapshot};
+use crate::recovery::older::schema_of;
 use crate::state::{Shape, decode};
 
 /// A key with its state, as JSON. What that looks like is said at [`Shape::json_of_saved`].
@@ -107,7 +108,7 @@ pub(crate) struct Shapes {
 
 impl Shapes {
     pub(crate) fn of(spec: &StepSpec) -> Shapes {
-        let slots = spec.slots.iter().map(|slot| (slot.shape.digest() as u32, slot.shape.clone()));
+        let slots = spec.slots.iter().map(|slot| (schema_of(&slot.shape), slot.shape.clone()));
         Shapes { key: spec.key.clone(), slots: slots.collect() }
     }
 

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::rows::Rows;
 use super::*;
-use crate::io::{Collect, collect};
+use crate::io::{Collect, collect, from_iter};
 use crate::prelude::*;
 use crate::time::Epoch;
 
@@ -243,4 +243,92 @@ fn a_snapshot_stays_readable_when_its_files_are_removed() {
     assert_eq!(snapshot.measure("totals").expect("is open").keys, plainly(&numbers).len() as u64);
     let error = log.newest().expect_err("is gone").to_string();
     assert!(error.contains("is gone, and the commit of epoch 7 needs it"), "{error}");
+}
+
+#[stateful(name = "Score", version = 1)]
+#[derive(Default)]
+struct ScoreV1 {
+    points: u32,
+}
+
+#[stateful(version = 2, from = ScoreV1)]
+#[derive(Default, Debug, PartialEq)]
+struct Score {
+    points: u64,
+    bonus: Option<u8>,
+}
+
+impl From<ScoreV1> for Score {
+    fn from(old: ScoreV1) -> Score {
+        Score { points: old.points.into(), bonus: None }
+    }
+}
+
+#[stateful_map]
+fn score_v1(score: &mut ScoreV1, _player: &u64, n: u64) -> u64 {
+    score.points += n as u32;
+    score.points.into()
+}
+
+#[stateful_map]
+fn score(score: &mut Score, _player: &u64, n: u64) -> u64 {
+    score.points += n;
+    score.bonus = Some(1);
+    score.points
+}
+
+#[dataflow]
+fn game(numbers: Vec<u64>, out: Collect<(u64, u64)>) {
+    let numbers = source(from_iter(numbers));
+    let by_player = key_by(numbers, |n| n % 4);
+    let scores = score(by_player);
+    sink(scores, out);
+}
+
+mod before {
+    use super::*;
+
+    #[dataflow]
+    pub(super) fn game(numbers: Vec<u64>, out: Collect<(u64, u64)>) {
+        let numbers = source(from_iter(numbers));
+        let by_player = key_by(numbers, |n| n % 4);
+        let scores = score_v1(by_player);
+        sink(scores, out);
+    }
+}
+
+#[test]
+fn states_of_older_versions_are_converted() {
+    let folder = folder();
+    let (out, _) = collect();
+    let before = before::game((0..8).collect(), out).recovery(folder.path()).spawn();
+    before.expect("starts").wait().expect("ends");
+    let read = || {
+        let newest =
+            RecoveryLog::read(folder.path()).expect("is a log").newest().expect("is whole");
+        let scores = newest.state::<u64, Score>("scores").expect("is converted");
+        let scores: BTreeMap<u64, Score> = scores.map(|entry| entry.expect("is whole")).collect();
+        let entries = newest.entries("scores").expect("is the step");
+        let shown = entries
+            .map(|entry| entry.expect("is whole"))
+            .map(|entry| (entry.key.as_u64().unwrap_or(9), entry.state));
+        (scores, shown.collect::<BTreeMap<_, _>>())
+    };
+    let (scores, shown) = read();
+    assert_eq!(scores[&3], Score { points: 10, bonus: None });
+    assert_eq!(shown[&3], json!({ "points": 10 }));
+    // A run of the new version leaves what it does not touch as it was.
+    let (out, _) = collect();
+    let now = game((0..9).collect(), out).recovery(folder.path()).spawn();
+    now.expect("starts").wait().expect("ends");
+    let (scores, shown) = read();
+    assert_eq!(scores[&3], Score { points: 10, bonus: None });
+    assert_eq!(scores[&0], Score { points: 12, bonus: Some(1) });
+    assert_eq!(shown[&0], json!({ "points": 12, "bonus": 1 }));
+    let shown_before = [json!({ "points": 10 }), json!({ "points": 10, "bonus": null })];
+    assert!(shown_before.contains(&shown[&3]), "{shown:?}");
+    // Nor does a new version keep the old program from being told so.
+    let newest = RecoveryLog::read(folder.path()).expect("is a log").newest().expect("is whole");
+    let error = newest.state::<u64, ScoreV1>("scores").err().expect("is newer").to_string();
+    assert!(error.contains("Score v2") && error.contains("Score v1"), "{error}");
 }
