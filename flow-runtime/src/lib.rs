@@ -45,6 +45,7 @@
 //!   seeded schedule. [`RunOptions`]: the flags of a program. [`EpochPolicy`]: when an epoch ends.
 //! * [`Dataflow::profile`], [`Profile`]: where the time of a run went.
 //! * [`Dataflow::recovery`], [`RecoveryLog`], [`RecoveryReport`]: going on where the last run was.
+//! * [`log`]: looking into a recovery log without its dataflow, checking and repairing it.
 //! * [`schema_lock`]: a file that says what a dataflow keeps, checked by its tests, so that what does not fit is found before it is
 //!   deployed.
 //! * [`sim`]: tests that let a dataflow crash everywhere, one step in a harness, a simulated disk.
@@ -131,6 +132,7 @@ pub use env::Virtual;
 pub use error::{Error, ErrorKind};
 pub use flow_macros::*;
 pub use profile::{Profile, StageProfile, StepProfile, WorkerProfile};
+pub use recovery::offline as log;
 pub use recovery::{RecoveryLog, RecoveryReport, StepRecovered};
 pub use run::{
     Dataflow, Finished, GraphFormat, Progress, RunOptions, Running, Saving, Stopper, Summary,

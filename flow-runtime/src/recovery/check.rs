@@ -142,21 +142,38 @@ pub(crate) fn open_named(
     log_id: &[u8; 16],
     manifest: &Manifest,
 ) -> Result<Box<dyn File>, Error> {
-    let path = &file.path;
-    let mut open = match files.open(path) {
-        Ok(open) => open,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(refused(format!(
-                "`{}` is gone, and the commit of epoch {} needs it",
-                path.display(),
-                manifest.last.map(|last| last.epoch).unwrap_or_default()
-            ))
-            .help("put the file back from a backup; to begin anew, give an empty folder"));
-        }
-        Err(error) => return Err(failed("read", path, error)),
-    };
-    file.seed = see_header(&mut *open, file, log_id).map_err(|bad| damaged(path, bad))?;
+    let mut open = open_unseen(files, file, manifest)?;
+    see(&mut *open, file, log_id)?;
     Ok(open)
+}
+
+/// Opens a file that a commit names.
+pub(crate) fn open_unseen(
+    files: &Arc<dyn Files>,
+    file: &NamedFile,
+    manifest: &Manifest,
+) -> Result<Box<dyn File>, Error> {
+    let path = &file.path;
+    match files.open(path) {
+        Ok(open) => Ok(open),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(refused(format!(
+            "`{}` is gone, and the commit of epoch {} needs it",
+            path.display(),
+            manifest.last.map(|last| last.epoch).unwrap_or_default()
+        ))
+        .help("put the file back from a backup; to begin anew, give an empty folder")),
+        Err(error) => Err(failed("read", path, error)),
+    }
+}
+
+/// Sees that a file is the one that a commit names, and long enough.
+pub(crate) fn see(
+    open: &mut dyn File,
+    file: &mut NamedFile,
+    log_id: &[u8; 16],
+) -> Result<(), Error> {
+    file.seed = see_header(open, file, log_id).map_err(|bad| damaged(&file.path, bad))?;
+    Ok(())
 }
 
 fn see_header(open: &mut dyn File, file: &NamedFile, log_id: &[u8; 16]) -> Result<u32, Bad> {
@@ -190,6 +207,18 @@ pub(crate) fn check(
     log_id: &[u8; 16],
     manifest: &Manifest,
 ) -> Result<Checked, Error> {
+    let mut open = |file: &NamedFile| open_unseen(files, file, manifest);
+    check_each(layout, log_id, manifest, &mut open, &mut drop)
+}
+
+/// The same. `open` opens the files, in the order of [`Checked::files`]; `keep` is given each of them once it is checked.
+pub(crate) fn check_each(
+    layout: &Layout,
+    log_id: &[u8; 16],
+    manifest: &Manifest,
+    open: &mut dyn FnMut(&NamedFile) -> Result<Box<dyn File>, Error>,
+    keep: &mut dyn FnMut(Box<dyn File>),
+) -> Result<Checked, Error> {
     let mut checked = Checked {
         files: named_files(layout, log_id, manifest),
         cover: Cover::of(&manifest.bases, manifest.format.groups),
@@ -199,9 +228,11 @@ pub(crate) fn check(
         written: BTreeMap::new(),
     };
     for number in 0..checked.files.len() {
-        let mut open = open_named(files, &mut checked.files[number], log_id, manifest)?;
+        let mut open = open(&checked.files[number])?;
+        see(&mut *open, &mut checked.files[number], log_id)?;
         check_file(&mut *open, number, &mut checked)
             .map_err(|bad| damaged(&checked.files[number].path, bad))?;
+        keep(open);
     }
     Ok(checked)
 }

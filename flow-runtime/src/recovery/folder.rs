@@ -23,6 +23,7 @@ const GROUPS_DEFAULT: u32 = 256;
 const HASH: u16 = 1;
 
 /// The folder of a log that this process has locked.
+#[derive(Debug)]
 pub(crate) struct Folder {
     pub(crate) files: Arc<dyn Files>,
     pub(crate) layout: Layout,

@@ -1,5 +1,6 @@
 //! The commits that a log still knows: those of the newest run, those of the run that it went on from, and so on back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -45,14 +46,35 @@ pub(crate) fn history(
     log_id: &[u8; 16],
     names: &[CommitName],
 ) -> Result<Vec<Past>, Error> {
+    history_past(files, layout, log_id, names, None, &mut |_, is_newest, error| match is_newest {
+        true => Err(error),
+        false => {
+            // Nothing can be said of what lies before.
+            tracing::debug!(%error, "the log's past ends here");
+            Ok(false)
+        }
+    })
+}
+
+/// The same, of those that led to the commit of a run with a barrier, if that is given. `damaged` is told the generation and number of a commit file that cannot be read, and whether it is the newest; it answers
+/// whether to go on with what lies before the damage.
+pub(crate) fn history_past(
+    files: &Arc<dyn Files>,
+    layout: &Layout,
+    log_id: &[u8; 16],
+    names: &[CommitName],
+    mut from: Option<(u64, u64)>,
+    damaged: &mut dyn FnMut((u64, u64), bool, Error) -> Result<bool, Error>,
+) -> Result<Vec<Past>, Error> {
     let mut pairs: Vec<(u64, u64)> =
         names.iter().map(|name| (name.generation, name.number)).collect();
     pairs.sort_unstable();
     pairs.dedup();
     // The newest first.
     let mut found: Vec<Past> = Vec::new();
-    // Where the run that was read last went on from: the run, and its barrier.
-    let mut from: Option<(u64, u64)> = None;
+    let mut known = BTreeSet::new();
+    // `from` is where the run that was read last went on from: the run, and its barrier.
+    let mut is_newest = true;
     while let Some((generation, number)) = pairs.pop() {
         // A run that another one has not gone on from.
         if from.is_some_and(|(run, _)| generation > run) {
@@ -62,35 +84,38 @@ pub(crate) fn history(
             None => true,
             Some((run, barrier)) => last.generation == run && last.barrier <= barrier,
         };
-        let mut here: Vec<Past> = Vec::new();
-        let mut first = None;
+        let (mut here, mut first, mut is_damaged) = (Vec::<Past>::new(), None, false);
         let mut each = |manifest: &Manifest| {
             let Some(committed) = manifest.last else { return };
-            // What a file begins with was committed by another file, which may be gone. What has gone on from this run has gone on
-            // from that, too.
-            let begins = first.is_none();
             first.get_or_insert(committed);
-            if !begins && !leads(&committed) {
+            // What a file begins with was committed by another file. That may be gone by now, or say it in terms of files that are. What has
+            // gone on from this run has gone on from that, too.
+            let is_adopted = committed.generation < generation
+                && from.is_none_or(|(_, barrier)| committed.barrier <= barrier);
+            if !is_adopted && (committed.generation != generation || !leads(&committed)) {
                 return;
             }
-            here.retain(|past| past.committed.barrier != committed.barrier);
+            // One that closes no epoch stands for the one before.
+            if here.last().is_some_and(|past| past.committed.barrier == committed.barrier) {
+                here.pop();
+            }
             here.push(Past { committed, file: (generation, number), manifest: manifest.clone() });
         };
         let read = match read_all(files, layout, generation, number, log_id, &mut each) {
             Ok(read) => read,
-            // Nothing can be said of what lies before.
-            Err(error) if from.is_some() => {
-                tracing::debug!(%error, "the log's past ends here");
-                break;
+            Err(error) => {
+                if !damaged((generation, number), is_newest, error)? {
+                    break;
+                }
+                is_damaged = true;
+                true
             }
-            Err(error) => return Err(error),
         };
         if !read {
             continue;
         }
-        here.retain(|past| {
-            !found.iter().any(|later| later.committed.barrier == past.committed.barrier)
-        });
+        is_newest = false;
+        here.retain(|past| known.insert(past.committed.barrier));
         found.extend(here.into_iter().rev());
         match first {
             Some(first) if first.generation != generation => {
@@ -98,6 +123,8 @@ pub(crate) fn history(
             }
             // An earlier file of the same run.
             Some(_) => from = from.or(Some((generation, u64::MAX))),
+            // Where it began is not known: whatever comes before it may have led to it.
+            None if is_damaged => from = None,
             // It began with nothing.
             None => break,
         }

@@ -20,6 +20,7 @@
 //! | `compact` | writing bases: what a log holds without what has been superseded |
 //! | `keep` | which commits are kept, and removing what none of them needs |
 //! | `pin` | commits that are kept under a name |
+//! | `offline` | reading a log, and working on it, without its dataflow |
 //! | `fence` | whether the log is still ours |
 //! | `folder` | the lock, and FORMAT |
 //! | `check` | reading what a commit names |
@@ -46,6 +47,7 @@ pub(crate) mod keep;
 pub(crate) mod manifest;
 mod names;
 pub(crate) mod newest;
+pub mod offline;
 pub(crate) mod older;
 pub(crate) mod pin;
 pub(crate) mod planted;

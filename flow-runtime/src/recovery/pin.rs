@@ -26,10 +26,11 @@ const NAME_MAX: usize = 100;
 /// What a pin may be called: it is the name of a file, on any system.
 pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
-    if name.is_empty() || name.len() > NAME_MAX || name.starts_with('.') || is_number {
+    // These say which commit is meant where a pin may be named, too.
+    let means_another = name.bytes().all(|byte| byte.is_ascii_digit()) || name == "newest";
+    if name.is_empty() || name.len() > NAME_MAX || name.starts_with('.') || means_another {
         return Err(refused(format!("a pin cannot be called `{name}`"))
-            .help("give a name of up to 100 letters, digits, `-`, `_` and `.` that is not a number and does not begin with `.`"));
+            .help("give a name of up to 100 letters, digits, `-`, `_` and `.` that is not a number, not `newest`, and does not begin with `.`"));
     }
     match name.chars().find(|c| !fits(*c)) {
         None => Ok(()),
@@ -40,6 +41,15 @@ pub(crate) fn check_name(name: &str) -> Result<(), Error> {
 
 /// All pins of a log, by name.
 pub(crate) fn all(files: &dyn Files, layout: &Layout) -> Result<Vec<Pin>, Error> {
+    let pins = each(files, layout)?.into_iter();
+    pins.map(|(name, manifest)| Ok(Pin { name, manifest: manifest? })).collect()
+}
+
+/// The same, with what is wrong with those that cannot be read.
+pub(crate) fn each(
+    files: &dyn Files,
+    layout: &Layout,
+) -> Result<Vec<(String, Result<Manifest, Error>)>, Error> {
     let folder = layout.pins();
     let paths = match files.list(&folder) {
         Ok(paths) => paths,
@@ -53,11 +63,10 @@ pub(crate) fn all(files: &dyn Files, layout: &Layout) -> Result<Vec<Pin>, Error>
     let mut pins = Vec::new();
     for (path, name) in ours {
         match files.open(&path) {
-            Ok(mut file) => pins
-                .push(Pin { manifest: read(&mut *file).map_err(|bad| damaged(&path, bad))?, name }),
+            Ok(mut file) => pins.push((name, read(&mut *file).map_err(|bad| damaged(&path, bad)))),
             // Somebody has let go of it in the meantime.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed("read", &path, error)),
+            Err(error) => pins.push((name, Err(failed("read", &path, error)))),
         }
     }
     Ok(pins)

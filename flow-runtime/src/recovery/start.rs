@@ -60,6 +60,14 @@ impl Folder {
         log: &RecoveryLog,
     ) -> Result<Adopted, Error> {
         check_workers(&self.format, workers)?;
+        self.claim(|folder, generation| folder.adopt_as(generation, steps, workers, log))
+    }
+
+    /// Claims a generation for what `act` does with the log. When that fails before it has written anything, the claim is taken back.
+    pub(crate) fn claim<T>(
+        self,
+        act: impl FnOnce(Folder, u64) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let names = list_commits(&*self.files, &self.layout)?;
         let segments = list_segments(&*self.files, &self.layout)?;
         let largest = names.iter().map(|name| name.generation);
@@ -93,8 +101,8 @@ impl Folder {
         let (files, layout) = (Arc::clone(&self.files), self.layout.clone());
         // Held until a claim that is refused has been taken back.
         let _lock = Arc::clone(&self.lock);
-        let adopted = self.adopt_as(generation, steps, workers, log);
-        if adopted.is_err() {
+        let done = act(self, generation);
+        if done.is_err() {
             // The claim is empty, and means nothing. It stays where another one was made behind it: a run that is still there knows
             // by the file that follows its own that it has been overtaken.
             let is_empty = files.open(&claimed).and_then(|file| file.is_empty());
@@ -104,7 +112,7 @@ impl Folder {
                 let _ = files.remove(&claimed);
             }
         }
-        adopted
+        done
     }
 
     fn adopt_as(
@@ -225,7 +233,7 @@ pub(crate) fn plan(
 }
 
 /// The newest commit of all generations below `generation`; of a log without any, a manifest of nothing.
-fn read_newest(
+pub(crate) fn read_newest(
     files: &Arc<dyn Files>,
     layout: &Layout,
     log_id: &[u8; 16],
@@ -260,11 +268,11 @@ fn read_newest(
 }
 
 /// A log, as a run of this generation looks at it.
-struct Place<'a> {
-    files: &'a Arc<dyn Files>,
-    layout: &'a Layout,
-    log_id: &'a [u8; 16],
-    generation: u64,
+pub(crate) struct Place<'a> {
+    pub(crate) files: &'a Arc<dyn Files>,
+    pub(crate) layout: &'a Layout,
+    pub(crate) log_id: &'a [u8; 16],
+    pub(crate) generation: u64,
 }
 
 /// What a run goes on from.
@@ -309,7 +317,7 @@ impl Place<'_> {
     }
 
     /// The commits that a run may go back to, the oldest first.
-    fn past(&self) -> Result<Vec<Past>, Error> {
+    pub(crate) fn past(&self) -> Result<Vec<Past>, Error> {
         let mut names = list_commits(&**self.files, self.layout)?;
         names.retain(|name| name.generation < self.generation);
         let mut past = history(self.files, self.layout, self.log_id, &names)?;
@@ -322,7 +330,7 @@ impl Place<'_> {
         Ok(pins.find(is_it).map(|pin| pin.manifest))
     }
 
-    fn not_kept(&self, wanted: &str, past: &[Past], newest: &Manifest) -> Error {
+    pub(crate) fn not_kept(&self, wanted: &str, past: &[Past], newest: &Manifest) -> Error {
         let mut kept: Vec<String> = epochs(past.iter().map(|past| past.manifest.resume_epoch().0));
         if kept.is_empty() {
             kept.push(newest.resume_epoch().to_string());
@@ -347,7 +355,7 @@ impl Place<'_> {
     }
 
     /// Adds to what is wrong with a commit which older ones are whole.
-    fn with_ways_back(&self, error: Error, broken: &Manifest) -> Error {
+    pub(crate) fn with_ways_back(&self, error: Error, broken: &Manifest) -> Error {
         const LOOKED_AT: usize = 16;
         let past = self.past().unwrap_or_default();
         let pins = pin::all(&**self.files, self.layout).unwrap_or_default();

@@ -136,6 +136,12 @@ impl LogWriter {
         }
     }
 
+    /// For a log on which no dataflow runs: what sinks have stored is still to be carried out.
+    pub(crate) fn without_dataflow(with: Begun) -> LogWriter {
+        let stored = with.commits.manifest().stored.iter().cloned().collect();
+        LogWriter { stored, ..LogWriter::new(with) }
+    }
+
     pub(crate) fn fence(&self) -> &Fence {
         &self.with.fence
     }
@@ -374,6 +380,11 @@ impl LogWriter {
         if self.compacts || !self.is_worth_it() {
             return None;
         }
+        Some(self.begin_round())
+    }
+
+    /// The same, whether it is worth it or not.
+    pub(crate) fn begin_round(&mut self) -> (Ground, Manifest) {
         self.compacts = true;
         // What follows goes into other files, so that those that are there can go when the round is over.
         self.segment = None;
@@ -386,7 +397,7 @@ impl LogWriter {
             generation: *generation,
             range_bytes: limits.range_bytes,
         };
-        Some((ground, self.manifest().clone()))
+        (ground, self.manifest().clone())
     }
 
     /// Whether at least half of the log is superseded, and enough of it to be worth a round.

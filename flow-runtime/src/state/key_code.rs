@@ -14,8 +14,8 @@ use crate::state::{LoadError, Saved};
 
 /// The forms, as the log names them.
 const POSTCARD: u8 = 0;
-const NUMBER: u8 = 1;
-const TEXT: u8 = 2;
+pub(crate) const NUMBER: u8 = 1;
+pub(crate) const TEXT: u8 = 2;
 
 macro_rules! numbers {
     ($with:ident) => {

@@ -1,5 +1,6 @@
 //! State: what is kept per key, how it is saved, where it lies.
 
+pub(crate) mod decode;
 mod hash;
 pub(crate) mod key_code;
 pub(crate) mod older;

@@ -1,10 +1,16 @@
 //! Which entries of a range are left: of each key the last word, and nothing of keys that are gone.
 
+use crate::error::Error;
+use crate::io::file::File;
 use crate::recovery::block::{Block, BlockHead, Entry, Kind};
+use crate::recovery::check::NamedFile;
+use crate::recovery::cover::{Cover, Origin};
+use crate::recovery::fault::damaged;
+use crate::recovery::frame::{Bad, Frames};
 
 /// Entries in the order in which they were written. Their bytes lie in one piece.
 #[derive(Default)]
-pub(super) struct Entries {
+pub(crate) struct Entries {
     bytes: Vec<u8>,
     /// What blocks say of their entries, each once.
     heads: Vec<BlockHead>,
@@ -24,7 +30,7 @@ struct At {
 
 impl Entries {
     /// Adds the entries of the groups that are wanted; `None` if the block is malformed.
-    pub(super) fn add(&mut self, block: &Block<'_>, wanted: impl Fn(u16) -> bool) -> Option<()> {
+    pub(crate) fn add(&mut self, block: &Block<'_>, wanted: impl Fn(u16) -> bool) -> Option<()> {
         let known = self.heads.iter().position(|head| *head == block.head);
         let head = known.unwrap_or_else(|| {
             self.heads.push(block.head);
@@ -48,6 +54,28 @@ impl Entries {
         read?.ok()
     }
 
+    /// Adds what frames of a file say of a range of groups.
+    pub(crate) fn add_frames(
+        &mut self,
+        (file, named): (&mut dyn File, &NamedFile),
+        frames: impl Iterator<Item = (u64, Origin)>,
+        (first, last): (u16, u16),
+        cover: &Cover,
+    ) -> Result<(), Error> {
+        let NamedFile { path, seed, end, .. } = named;
+        let mut reader = Frames::new(file, *seed, 0, *end);
+        for (offset, origin) in frames {
+            reader.go_to(offset);
+            let malformed = || damaged(path, Bad::at(offset, "a block is malformed"));
+            let read = reader.next().map_err(|bad| damaged(path, bad))?;
+            let block = read.and_then(|read| Block::decode(read.payload));
+            let wanted =
+                |group: u16| (first..=last).contains(&group) && cover.counts(group, origin);
+            self.add(&block.ok_or_else(malformed)?, wanted).ok_or_else(malformed)?;
+        }
+        Ok(())
+    }
+
     fn key(&self, at: &At) -> &[u8] {
         &self.bytes[at.start..][..at.key as usize]
     }
@@ -66,7 +94,22 @@ impl Entries {
     }
 
     /// What is left, in the order of what blocks say, then of groups, then of keys.
-    pub(super) fn merged(&self) -> Merged<'_> {
+    pub(crate) fn merged(&self) -> Merged<'_> {
+        let mut left = self.left();
+        left.sort_by_key(|at| {
+            let head = self.head(at);
+            (head.step, head.slot, head.kind, at.head, at.group)
+        });
+        Merged { of: self, left }
+    }
+
+    /// What is left, in the order of groups, then of steps, then of keys.
+    pub(crate) fn by_key(self) -> ByKey {
+        let left = self.left().into_iter().copied().collect();
+        ByKey { of: self, left, next: 0 }
+    }
+
+    fn left(&self) -> Vec<&At> {
         // By key, and of each key in the order in which they were written: the bytes lie in that order.
         let mut order: Vec<&At> = self.entries.iter().collect();
         let whose = |at: &At| (at.group, self.head(at).step, self.key(at));
@@ -75,11 +118,7 @@ impl Entries {
         for of_key in order.chunk_by_mut(|a, b| whose(a) == whose(b)) {
             self.last_words(of_key, &mut left);
         }
-        left.sort_by_key(|at| {
-            let head = self.head(at);
-            (head.step, head.slot, head.kind, at.head, at.group)
-        });
-        Merged { of: self, left }
+        left
     }
 
     /// Of all that was written of a key, in that order, what counts.
@@ -97,15 +136,35 @@ impl Entries {
     }
 }
 
+/// The entries that are left of a range, key by key.
+pub(crate) struct ByKey {
+    of: Entries,
+    left: Vec<At>,
+    next: usize,
+}
+
+impl ByKey {
+    /// The next entry, and what its block says of it.
+    pub(crate) fn next(&mut self) -> Option<(BlockHead, Entry<'_>)> {
+        let at = self.left.get(self.next)?;
+        self.next += 1;
+        Some((*self.of.head(at), self.of.entry(at)))
+    }
+
+    pub(crate) fn is_at_its_end(&self) -> bool {
+        self.next == self.left.len()
+    }
+}
+
 /// The entries that are left of a range.
-pub(super) struct Merged<'a> {
+pub(crate) struct Merged<'a> {
     of: &'a Entries,
     left: Vec<&'a At>,
 }
 
 impl<'a> Merged<'a> {
     /// Runs of entries of which blocks say the same, each in the order of groups.
-    pub(super) fn blocks(
+    pub(crate) fn blocks(
         &self,
     ) -> impl Iterator<Item = (BlockHead, impl Iterator<Item = Entry<'a>>)> {
         self.left.chunk_by(|a, b| a.head == b.head).map(|same| {

@@ -12,7 +12,7 @@
 //! | `base` | writing a base file |
 
 mod base;
-mod merge;
+pub(crate) mod merge;
 #[cfg(test)]
 mod tests;
 
@@ -179,21 +179,12 @@ impl Round {
         let within = |frame: &&FrameAt| frame.groups.0 <= last && frame.groups.1 >= first;
         let mut frames = self.frames.iter().filter(within).peekable();
         while let Some(file) = frames.peek().map(|frame| frame.file) {
-            let NamedFile { path, seed, end, .. } = &self.named[file as usize];
-            let open = self.ground.files.open(path);
-            let mut open = open.map_err(|error| failed("read", path, error))?;
-            let mut reader = Frames::new(&mut *open, *seed, 0, *end);
-            while let Some(frame) = frames.next_if(|frame| frame.file == file) {
-                reader.go_to(frame.offset);
-                let malformed = || damaged(path, Bad::at(frame.offset, "a block is malformed"));
-                let read = reader.next().map_err(|bad| damaged(path, bad))?;
-                let block = read.and_then(|read| Block::decode(read.payload));
-                let block = block.ok_or_else(malformed)?;
-                let wanted = |group: u16| {
-                    (first..=last).contains(&group) && self.cover.counts(group, frame.origin)
-                };
-                entries.add(&block, wanted).ok_or_else(malformed)?;
-            }
+            let named = &self.named[file as usize];
+            let open = self.ground.files.open(&named.path);
+            let mut open = open.map_err(|error| failed("read", &named.path, error))?;
+            let here = std::iter::from_fn(|| frames.next_if(|frame| frame.file == file));
+            let here = here.map(|frame| (frame.offset, frame.origin));
+            entries.add_frames((&mut *open, named), here, (first, last), &self.cover)?;
         }
         Ok(entries)
     }
