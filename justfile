@@ -39,6 +39,14 @@ test-profile:
 compile-time:
     bash bench/compile-time.sh
 
+# Ten million crashes of the log on a simulated disk (CRASHES, SEED).
+crashes:
+    CRASHES=${CRASHES:-10000000} cargo test --release -p flow-runtime --lib no_crash_loses -- --nocapture
+
+# A long run of updates and deletes (SOAK: epochs): how large the log gets, and how often it is written.
+soak:
+    SOAK=${SOAK:-100000} cargo test --release -p flow-runtime --lib updates_and_deletes -- --nocapture
+
 # Writes the expected compiler messages of ui-tests anew; read them before you commit them.
 bless:
     TRYBUILD=overwrite cargo test -p ui-tests
