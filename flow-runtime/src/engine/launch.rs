@@ -19,11 +19,11 @@ use crate::io::{Io, RunBegin};
 use crate::plan::FlowPlan;
 use crate::profile::Profile;
 use crate::profile::steps::PER_STEP;
-use crate::recovery::RecoveryLog;
 use crate::recovery::check::read_stored;
 use crate::recovery::folder::Folder;
 use crate::recovery::start::Adopted;
 use crate::recovery::writer::{Begun, LogWriter};
+use crate::recovery::{Reading, RecoveryLog};
 
 /// How to run.
 #[derive(Debug)]
@@ -61,6 +61,8 @@ pub(crate) fn launch<P: FlowPlan>(
     let log = recovery.as_ref();
     // Before anything else: what follows may make folders.
     let folder = log.map(|log| Folder::open(&*env, log, P::GRAPH.name)).transpose()?;
+    let reading = Reading::new(Arc::clone(&env), tells);
+    let folder = folder.map(|folder| folder.telling(reading));
     let io = io.with_new_log(folder.as_ref().is_some_and(|folder| folder.is_new));
     let (plan, described, (found, adopted, appliers)) = failure::caught(move || {
         let found = survey(plan.clone(), &io, workers)?;

@@ -207,7 +207,21 @@ pub(crate) fn check(
     log_id: &[u8; 16],
     manifest: &Manifest,
 ) -> Result<Checked, Error> {
-    let mut open = |file: &NamedFile| open_unseen(files, file, manifest);
+    check_telling(files, layout, log_id, manifest, &|_| {})
+}
+
+/// The same. `read` is told the bytes of each file.
+pub(crate) fn check_telling(
+    files: &Arc<dyn Files>,
+    layout: &Layout,
+    log_id: &[u8; 16],
+    manifest: &Manifest,
+    read: &dyn Fn(u64),
+) -> Result<Checked, Error> {
+    let mut open = |file: &NamedFile| {
+        read(file.end);
+        open_unseen(files, file, manifest)
+    };
     check_each(layout, log_id, manifest, &mut open, &mut drop)
 }
 

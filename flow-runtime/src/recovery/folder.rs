@@ -14,6 +14,7 @@ use crate::recovery::frame::{
 };
 use crate::recovery::manifest::{Format, decode, encode};
 use crate::recovery::names::{BaseName, CommitName, Layout, SegmentName};
+use crate::recovery::progress::Reading;
 use crate::state::GROUPS;
 use crate::time::Timestamp;
 
@@ -33,6 +34,8 @@ pub(crate) struct Folder {
     pub(crate) began: Timestamp,
     /// No run has used it yet.
     pub(crate) is_new: bool,
+    /// Whom to tell how far the start is.
+    pub(crate) reading: Option<Arc<Reading>>,
 }
 
 impl Folder {
@@ -66,7 +69,12 @@ impl Folder {
         if is_new {
             write_format(&*files, &layout, &log_id, &format)?;
         }
-        Ok(Folder { files, layout, log_id, format, lock, began, is_new })
+        Ok(Folder { files, layout, log_id, format, lock, began, is_new, reading: None })
+    }
+
+    /// Lets somebody be told how far the start is.
+    pub(crate) fn telling(self, reading: Arc<Reading>) -> Folder {
+        Folder { reading: Some(reading), ..self }
     }
 }
 

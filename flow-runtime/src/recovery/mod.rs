@@ -28,6 +28,7 @@
 //! | `compare` | what may change between two runs |
 //! | `recovered` | what is restored, and by whom |
 //! | `older` | reading what was saved under older versions |
+//! | `progress` | how far a start is that takes long |
 //! | `report`, `fault` | what is said |
 //! | `planted` | steps that tests leave out, to see that they are missed |
 
@@ -51,6 +52,7 @@ pub mod offline;
 pub(crate) mod older;
 pub(crate) mod pin;
 pub(crate) mod planted;
+mod progress;
 pub(crate) mod recovered;
 mod report;
 pub(crate) mod segment;
@@ -63,6 +65,7 @@ pub(crate) mod writer;
 
 #[cfg(test)]
 pub(crate) use names::SegmentName;
+pub(crate) use progress::Reading;
 pub use report::{RecoveryReport, StepRecovered};
 
 use std::path::{Path, PathBuf};

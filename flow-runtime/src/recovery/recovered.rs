@@ -18,6 +18,7 @@ use crate::recovery::fault::{damaged, failed, refused};
 use crate::recovery::frame::{Bad, Frames};
 use crate::recovery::names::Layout;
 use crate::recovery::older::Older;
+use crate::recovery::progress::Reading;
 use crate::recovery::report::StepRecovered;
 use crate::state::{KeyHasher, LoadError, Reader, Shape, worker_of};
 use crate::time::{Epoch, Timestamp};
@@ -40,6 +41,8 @@ pub(crate) struct Recovered {
     pub(crate) older: BTreeMap<u32, Vec<Shape>>,
     /// When the start began.
     pub(crate) began: Timestamp,
+    /// Whom to tell how far it is.
+    pub(crate) reading: Option<Arc<Reading>>,
     /// The input was ended for good.
     pub(crate) finished: bool,
     /// What the commit names.
@@ -271,6 +274,9 @@ impl<'a> Restoring<'a> {
                 let malformed = |what| damaged(path, Bad::at(frame.offset, what));
                 let read = reader.next().map_err(|bad| damaged(path, bad))?;
                 let read = read.ok_or_else(|| malformed("a frame is gone"))?;
+                if let Some(reading) = &self.recovered.reading {
+                    reading.read(read.payload.len() as u64);
+                }
                 let block =
                     Block::decode(read.payload).ok_or_else(|| malformed("a block is malformed"))?;
                 let older = Some(block.head.schema).filter(|saved| *saved != schema);

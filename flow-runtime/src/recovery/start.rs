@@ -16,7 +16,7 @@ use crate::describe::StepId;
 use crate::error::Error;
 use crate::io::file::{Files, Lock};
 use crate::recovery::changes::{StepName, StepNames};
-use crate::recovery::check::{Written, check};
+use crate::recovery::check::{Written, check, check_telling};
 use crate::recovery::commits::CommitLog;
 use crate::recovery::compare::{Compared, Fate, Fated, compare, compare_all};
 use crate::recovery::fault::{damaged, failed, refused};
@@ -122,14 +122,21 @@ impl Folder {
         workers: usize,
         log: &RecoveryLog,
     ) -> Result<Adopted, Error> {
-        let Folder { files, layout, log_id, format, lock, began, is_new: _ } = self;
+        let Folder { files, layout, log_id, format, lock, began, is_new: _, reading } = self;
         // Only now: what others have written before the claim is there, what they write after it does not count.
         let found = read_newest(&files, &layout, &log_id, &format, generation)?;
         let Found { manifest: newest, repaired, .. } = found;
         let at = Place { files: &files, layout: &layout, log_id: &log_id, generation };
         let chosen = at.choose(newest, log)?;
         let Chosen { mut manifest, past, went_back } = chosen;
-        let checked = match check(&files, &layout, &log_id, &manifest) {
+        if let Some(reading) = &reading {
+            let bases = manifest.bases.iter().map(|base| base.end);
+            let all: u64 = bases.chain(manifest.parts.iter().map(|part| part.end)).sum();
+            // To be checked, and to be loaded.
+            reading.expect(all.saturating_mul(2));
+        }
+        let read = |bytes| reading.iter().for_each(|reading| reading.read(bytes));
+        let checked = match check_telling(&files, &layout, &log_id, &manifest, &read) {
             Ok(checked) => checked,
             Err(error) => return Err(at.with_ways_back(error, &manifest)),
         };
@@ -172,6 +179,7 @@ impl Folder {
             dropped: ids_of(&fates, |fate| *fate == Fate::Dropped),
             migrated: ids_of(&fates, |fate| matches!(fate, Fate::Migrated { .. })),
             began,
+            reading,
             finished: manifest.finished,
             named: checked.files,
             cover: checked.cover,

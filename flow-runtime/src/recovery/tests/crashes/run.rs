@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::model::{Kept, Trail, World};
-use super::start::{GROUPS, Started, counts, file, outbox, partition, source, start};
+use super::start::{GROUPS, Started, counts, file, outbox, partition, source, start, ways_back};
 use crate::io::Random;
 use crate::recovery::changes::{Buffers, Changes};
 use crate::recovery::compact::Round;
@@ -23,6 +23,8 @@ pub(super) struct Run {
     workers: usize,
     epochs: u64,
     keep: u64,
+    /// It goes back, if it can.
+    back: bool,
     /// The disk is full at this operation, so often.
     full: Option<(u64, u32)>,
     /// The first sync behind this operation fails.
@@ -39,7 +41,8 @@ impl Run {
             seed: random.next_u64(),
             workers: 1 + random.below(4) as usize,
             epochs: 2 + random.below(14),
-            keep: 1 + random.below(3),
+            keep: 1 + random.below(6),
+            back: random.below(6) == 0,
             full: operation(random).map(|at| (at, 1 + random.below(3) as u32)),
             failing_sync: operation(random),
         }
@@ -55,8 +58,14 @@ impl Run {
             disk.fail_sync_at(at);
         }
         let (mut trail, mut world) = (Trail::default(), world);
+        let ways = if self.back { ways_back(disk, &world) } else { Vec::new() };
+        let back = ways.get(random.below(ways.len() as u64) as usize).copied();
+        if let Some(epoch) = back {
+            // Cut off it may have gone back, or not yet.
+            world.acknowledged = world.acknowledged.min(epoch);
+        }
         trail.note(0, &world);
-        let started = match start(disk, &mut world, self.workers, self.keep)? {
+        let started = match start(disk, &mut world, self.workers, self.keep, back)? {
             Ok(started) => started,
             // Nothing was promised.
             Err(_) if self.full.is_some() || self.failing_sync.is_some() => return Ok(trail),

@@ -11,18 +11,21 @@ use crate::error::Error;
 use crate::io::file::Files;
 use crate::io::{PartitionId, Resume, resume_at};
 use crate::recovery::check::read_stored;
-use crate::recovery::folder::Folder;
+use crate::recovery::folder::{Folder, list_commits};
+use crate::recovery::history::history;
 use crate::recovery::keep::Keep;
 use crate::recovery::manifest::StepSpec;
+use crate::recovery::names::Layout;
 use crate::recovery::recovered::{Keyed, Restoring};
 use crate::recovery::start::Adopted;
 use crate::recovery::{Limits, RecoveryLog};
 use crate::sim::SimDisk;
 use crate::state::key_code::load_key;
 use crate::state::{LoadError, Saved, Shape};
+use crate::time::Epoch;
 
 pub(super) const GROUPS: u32 = 4;
-const OUT: &str = "out";
+pub(super) const OUT: &str = "out";
 
 pub(super) fn counts() -> StepId {
     StepId::of("counts")
@@ -73,15 +76,22 @@ pub(super) fn start(
     world: &mut World,
     workers: usize,
     keep: u64,
+    back: Option<u64>,
 ) -> Result<Result<Started, Error>, String> {
     let env = Virtual::new(disk.operations() ^ world.acknowledged).with_io(disk.io());
-    let log = log(keep);
+    let mut log = log(keep);
+    if let Some(epoch) = back {
+        log = log.resume_from(Epoch(epoch));
+    }
     let begun = Folder::open(&env, &log, "sim");
     let adopted = match begun.and_then(|folder| folder.adopt(&steps(), workers, &log)) {
         Ok(adopted) => adopted,
         Err(error) => return Ok(Err(error)),
     };
     let next = adopted.recovered.epoch.0;
+    if back.is_some_and(|epoch| next != epoch) {
+        return Err(format!("it was to go back to {back:?}, and goes on at {next}"));
+    }
     if next < world.acknowledged {
         return Err(format!(
             "epoch {} was committed, and the log goes on at {next}",
@@ -115,10 +125,25 @@ pub(super) fn start(
 
 /// Looks at a disk on which nothing fails any more.
 pub(super) fn look(disk: &SimDisk, world: &World, workers: usize) -> Result<(), String> {
-    match start(disk, &mut world.clone(), workers, 1)? {
+    match start(disk, &mut world.clone(), workers, 1, None)? {
         Ok(_) => Ok(()),
         Err(error) => Err(format!("the start is refused: {error}")),
     }
+}
+
+/// The epochs that a run can go back to, without its target being ahead.
+pub(super) fn ways_back(disk: &SimDisk, world: &World) -> Vec<u64> {
+    let files: Arc<dyn Files> = Arc::new(disk.fork());
+    let layout = Layout::new(Path::new("log"));
+    let format = disk.get("log/FORMAT").unwrap_or_default();
+    let Some(log_id) = format.get(16..32).and_then(|id| id.try_into().ok()) else {
+        return Vec::new();
+    };
+    let names = list_commits(&*files, &layout).unwrap_or_default();
+    let past = history(&files, &layout, log_id, &names).unwrap_or_default();
+    let there = past.iter().filter(|past| past.is_there(&*files, &layout));
+    let applied = world.applied.last_key_value().map(|(last, _)| *last);
+    there.map(|past| past.committed.next.0).filter(|next| applied < Some(*next)).collect()
 }
 
 /// What the log says, each worker its part.
