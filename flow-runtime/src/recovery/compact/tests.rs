@@ -62,7 +62,7 @@ fn apply(model: &mut Model, (step, key, act): &(u32, u8, Act)) {
     let (kind, slot, sub, value) = kind_of(act);
     let (group, bytes) = (group_of(*key), vec![*key]);
     match kind {
-        Kind::Tombstone => model.retain(|(s, g, k, ..), _| (*s, *g, &*k) != (*step, group, &bytes)),
+        Kind::Tombstone => model.retain(|(s, g, k, ..), _| (*s, *g, k) != (*step, group, &bytes)),
         Kind::EntryTombstone => drop(model.remove(&(*step, group, bytes, slot, sub))),
         _ => drop(model.insert((*step, group, bytes, slot, sub), value)),
     }
