@@ -329,6 +329,6 @@ fn states_of_older_versions_are_converted() {
     assert!(shown_before.contains(&shown[&3]), "{shown:?}");
     // Nor does a new version keep the old program from being told so.
     let newest = RecoveryLog::read(folder.path()).expect("is a log").newest().expect("is whole");
-    let error = newest.state::<u64, ScoreV1>("scores").map(drop).expect_err("is newer").to_string();
+    let error = newest.state::<u64, ScoreV1>("scores").expect_err("is newer").to_string();
     assert!(error.contains("Score v2") && error.contains("Score v1"), "{error}");
 }
