@@ -57,7 +57,7 @@ fn history(seed: u64, crashes: &AtomicU64) -> Result<(), Violation> {
         for (n, moment) in moments.iter().enumerate() {
             let at = moment.operation();
             // Of the many the same seed chooses some.
-            if n != chosen && random.below(4) > 0 {
+            if n != chosen && random.below(4) == 0 {
                 continue;
             }
             let known = trail.at(at);
@@ -68,18 +68,18 @@ fn history(seed: u64, crashes: &AtomicU64) -> Result<(), Violation> {
             crashes.fetch_add(1, Ordering::Relaxed);
             let how = if killed { "killed" } else { "power cut" };
             // What a run goes on from is started on anyway.
-            let seen = match random.below(4) {
-                0 => look(&after.fork(), &known, 1 + random.below(4) as usize),
-                _ => peek(&after, &known),
+            let seen = match random.below(6) {
+                0 => look(&after.fork(), known, 1 + random.below(4) as usize),
+                _ => peek(&after, known),
             };
             seen.map_err(|what| failed(format!("{how} in operation {at}: {what}"), &steps))?;
             if n == chosen {
                 steps.push(format!("{how} in operation {at}"));
-                next = Some((after, known));
+                next = Some((after, known.clone()));
             }
         }
         // Or it was not cut off at all.
-        (disk, world) = next.unwrap_or_else(|| (disk.after_kill(), trail.last()));
+        (disk, world) = next.unwrap_or_else(|| (disk.after_kill(), trail.last().clone()));
     }
     Ok(())
 }

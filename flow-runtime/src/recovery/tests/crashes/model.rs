@@ -1,6 +1,7 @@
 //! What a log must say, and what was promised.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::time::Epoch;
 
@@ -19,13 +20,13 @@ pub(super) struct Kept {
 #[derive(Clone, Debug, Default)]
 pub(super) struct World {
     /// By the epoch that follows.
-    pub(super) kept: BTreeMap<u64, Kept>,
+    pub(super) kept: BTreeMap<u64, Arc<Kept>>,
     /// The first epoch that was not reported as committed.
     pub(super) acknowledged: u64,
     /// What the target of the outbox has, by epoch.
-    pub(super) applied: BTreeMap<u64, Vec<u8>>,
+    pub(super) applied: BTreeMap<u64, Arc<[u8]>>,
     /// What it must have, by epoch.
-    pub(super) rows: BTreeMap<u64, Vec<u8>>,
+    pub(super) rows: BTreeMap<u64, Arc<[u8]>>,
 }
 
 impl World {
@@ -40,21 +41,19 @@ impl World {
     pub(super) fn apply(&mut self, epoch: Epoch, rows: &[u8]) {
         let last = self.applied.last_key_value().map(|(last, _)| *last);
         if last.is_none_or(|last| epoch.0 > last) {
-            self.applied.insert(epoch.0, rows.to_vec());
+            self.applied.insert(epoch.0, rows.into());
         }
     }
 
     /// Whether the target has the rows of all epochs before this one, each once, and no others.
     pub(super) fn check_target(&self, next: u64) -> Result<(), String> {
-        let must: BTreeMap<_, _> = self.rows.range(..next).collect();
-        let has: BTreeMap<_, _> = self.applied.iter().collect();
-        if must == has {
+        let must = self.rows.range(..next);
+        if must.clone().eq(self.applied.iter()) {
             return Ok(());
         }
+        let (must, has): (Vec<_>, Vec<_>) = (must.collect(), self.applied.keys().collect());
         Err(format!(
-            "before epoch {next} the target has the rows of {:?}, and must have {:?}",
-            has.keys(),
-            must.keys()
+            "before epoch {next} the target has the rows of {has:?}, and must have {must:?}"
         ))
     }
 }
@@ -69,14 +68,14 @@ impl Trail {
         self.0.push((operation, world.clone()));
     }
 
-    /// What it was like for a machine that crashed in this operation.
-    pub(super) fn at(&self, operation: u64) -> World {
-        let before = self.0.iter().rev().find(|(from, _)| *from <= operation);
-        before.map(|(_, world)| world.clone()).unwrap_or_default()
+    /// What it was like for a machine that crashed in this operation. The first is noted before the run begins.
+    pub(super) fn at(&self, operation: u64) -> &World {
+        let behind = self.0.partition_point(|(from, _)| *from <= operation);
+        &self.0[behind.saturating_sub(1)].1
     }
 
     /// What it is like at the end.
-    pub(super) fn last(&self) -> World {
-        self.0.last().map(|(_, world)| world.clone()).unwrap_or_default()
+    pub(super) fn last(&self) -> &World {
+        self.at(u64::MAX)
     }
 }

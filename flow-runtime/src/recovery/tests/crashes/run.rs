@@ -210,13 +210,13 @@ impl Going {
         changes.partition(&file(), &partition(), &encoded(self.kept.out.len() as u64));
         if random.below(2) == 0 {
             let rows = format!("rows of epoch {epoch}, {}", random.next_u64()).into_bytes();
-            world.rows.insert(epoch, rows.clone());
+            world.rows.insert(epoch, rows.clone().into());
             changes.store(&outbox(), &partition(), rows);
         } else {
             world.rows.remove(&epoch);
         }
         (self.next, self.barrier) = (epoch + 1, barrier + 1);
-        world.kept.insert(self.next, self.kept.clone());
+        world.kept.insert(self.next, Arc::new(self.kept.clone()));
         let closing = Closing {
             barrier: Barrier(barrier),
             epoch: Epoch(epoch),

@@ -102,7 +102,7 @@ pub(super) fn start(
         Ok(kept) => kept,
         Err(error) => return Ok(Err(error)),
     };
-    let must = world.kept.get(&next).cloned().unwrap_or_default();
+    let must = world.kept.get(&next).map(|kept| Kept::clone(kept)).unwrap_or_default();
     if (&kept.state, kept.read) != (&must.state, must.read) {
         return Err(format!("at epoch {next} the log says {kept:?}, and must say {must:?}"));
     }
