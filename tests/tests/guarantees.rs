@@ -30,7 +30,8 @@ fn every_guarantee_names_a_test_that_exists() {
     }
     assert!(named > 60, "{named}");
     // Each promise has one.
-    for row in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise")) {
+    for row in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise"))
+    {
         assert!(row.contains(".rs` `"), "no test is named: {row}");
     }
 }

@@ -130,7 +130,7 @@ fn find(adopted: &Adopted, workers: usize) -> Result<Kept, Error> {
         let mut own = BTreeMap::new();
         restoring.keyed(&counts(), |_, entry| {
             match entry {
-                Keyed::Value { key, value } => {
+                Keyed::Value { key, value, .. } => {
                     let value = Vec::<u8>::load_all(value)?;
                     drop(own.insert(load_key::<u64>(key)?, value));
                 }
