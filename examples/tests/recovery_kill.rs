@@ -1,6 +1,7 @@
-//! The word count and the trades, killed again and again: what they write in the end is what an undisturbed run writes.
+//! The word count, the trades and the car park, killed again and again: what they write in the end is what an undisturbed run writes.
 //!
-//! `FLOW_KILLS` is the number of kills, 100 unless it is given; `FLOW_SEED` decides all but the speed of the machine.
+//! `FLOW_KILLS` is the number of kills, 100 of the word count and 30 of the car park unless it is given; `FLOW_SEED` decides all but the
+//! speed of the machine.
 #![cfg(unix)]
 
 mod common;
@@ -15,12 +16,14 @@ use std::time::Duration;
 use common::process::{Process, committed, epoch_after, planned_epoch, segments};
 use common::random::{Random, Seed};
 use common::sums::last_lines;
+use common::visits::{parking, undisturbed, visits};
 use common::words::{by_chance, final_counts, reference};
-use common::{example, folder, succeed, text};
+use common::{example, folder, given, succeed, text};
 
-/// The number in a variable.
-fn given(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |number| number.parse().expect("the variable is a number"))
+/// The names of the bases of a log, whole or on their way. They begin with the barrier up to which the log was compacted.
+fn bases(log: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(log.join("base")).into_iter().flatten().filter_map(Result::ok);
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 /// What killing came to.
@@ -37,23 +40,25 @@ struct Kills {
 }
 
 /// Starts runs on a log, and kills each at a moment that chance decides, until one ends by itself, or so many are killed.
-/// `between` is called after each.
+/// `between` is called after each. Where the log `compacts` some are killed in the middle of that.
 fn kill_again_and_again(
     random: &mut Random,
     most: u64,
     log: &Path,
+    compacts: bool,
     command: impl Fn() -> Command,
     mut between: impl FnMut(&mut Random),
 ) -> Kills {
     let mut kills = Kills::default();
-    let mut epoch = 0;
+    let (mut epoch, mut workers) = (0, 0);
     while kills.kills < most {
-        let workers = (1 + random.below(5)).to_string();
+        // Up to many more threads than there are cores: some sleep in the middle of anything.
+        workers = 1 + (workers + random.below(7)) % 8;
         let before: BTreeSet<PathBuf> = segments(log).into_iter().collect();
         let wrote = |_: &Process| segments(log).iter().any(|path| !before.contains(path));
-        let mut process = Process::start(command().args(["--workers", &workers]));
-        // Some while they start and recover, some once they write, some once they have committed.
-        let when = random.below(4);
+        let mut process = Process::start(command().args(["--workers", &workers.to_string()]));
+        // Some while they start and recover, some once they write, some once they have committed, some while they compact.
+        let when = random.below(if compacts { 6 } else { 4 });
         if when > 0 {
             process.until("changes in the log", wrote);
         }
@@ -61,7 +66,11 @@ fn kill_again_and_again(
             let at_first = committed(log);
             process.until("a commit", |_| committed(log) > at_first);
         }
-        thread::sleep(Duration::from_micros(random.below(40_000)));
+        if when > 3 {
+            let at_first = bases(log);
+            process.until("a base", |_| !bases(log).is_subset(&at_first));
+        }
+        thread::sleep(Duration::from_micros(random.below(if when > 3 { 8_000 } else { 40_000 })));
         let is_writing = wrote(&process);
         kills.starts += 1;
         let is_killed = process.kill();
@@ -144,7 +153,7 @@ fn words(seed: u64) -> Kills {
         command
     };
     let most = 10 + random.below(10);
-    let kills = kill_again_and_again(&mut random, most, &log, bounded, |random| {
+    let kills = kill_again_and_again(&mut random, most, &log, false, bounded, |random| {
         if random.below(3) == 0 {
             grow(random.below(5) as usize, 1 + random.below(60) as usize);
         }
@@ -208,7 +217,7 @@ fn two_files_of_sums_stay_whole_however_often_the_run_is_killed() {
         command.args(["--rate", "5000"]);
         command
     };
-    let kills = kill_again_and_again(&mut random, 20, &log, bounded, |_| {});
+    let kills = kill_again_and_again(&mut random, 20, &log, false, bounded, |_| {});
     assert!(kills.resumed.len() > 3, "{} epochs resumed from", kills.resumed.len());
     run_to_the_end("trades", unbounded, &outputs);
 
@@ -219,4 +228,53 @@ fn two_files_of_sums_stay_whole_however_often_the_run_is_killed() {
         let name = output.file_name().expect("it has a name");
         assert!(last_lines(output) == last_lines(&undisturbed.join(name)), "{name:?}");
     }
+}
+
+/// One log of the car park, whose state is small and changes all the time. Answers how many bases it had, too.
+fn cars(seed: u64, most: u64) -> (Kills, usize) {
+    let _seed = Seed(seed);
+    let mut random = Random::of(seed);
+    let (_keep, folder) = folder();
+    let (log, out) = (folder.join("log"), folder.join("visits.csv"));
+    let events = 50_000 + most * 15_000;
+    let epoch = *random.one_of(&["1ms", "3ms", "300items"]);
+    let unbounded = || {
+        let mut command = parking(events);
+        command.arg("--out").arg(&out).arg("--recovery").arg(&log).args(["--epoch", epoch]);
+        command
+    };
+    let bounded = || {
+        let mut command = unbounded();
+        command.args(["--rate", "100000"]);
+        command
+    };
+    let mut compacted = BTreeSet::new();
+    let kills = kill_again_and_again(&mut random, most, &log, true, bounded, |_| {
+        compacted.append(&mut bases(&log));
+    });
+    run_to_the_end("parking", unbounded, std::slice::from_ref(&out));
+    assert!(visits(&out) == undisturbed(&folder, events), "the visits differ");
+    (kills, compacted.len())
+}
+
+#[test]
+fn no_visit_is_lost_or_there_twice_while_the_log_is_compacted() {
+    let (wanted, seed) = (given("FLOW_KILLS", 30), given("FLOW_SEED", 1));
+    let (mut histories, mut kills, mut bases) = (0, 0, 0);
+    while kills < wanted {
+        assert!(histories < 4 + wanted, "runs end before they are killed: {kills} kills");
+        let (history, compacted) =
+            cars(seed + histories, (wanted - kills.min(wanted)).clamp(10, 100));
+        histories += 1;
+        kills += history.kills;
+        bases += compacted;
+        println!(
+            "{} of {} killed, {} while they wrote, {} epochs resumed from, {compacted} bases",
+            history.kills,
+            history.starts,
+            history.writing,
+            history.resumed.len()
+        );
+    } // That compaction was disturbed, and not only at the end.
+    assert!(bases * 20 >= kills as usize, "{bases} bases for {kills} kills");
 }

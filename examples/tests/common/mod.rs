@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 #[cfg(unix)]
+pub(crate) mod power;
+#[cfg(unix)]
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod shop;
 pub(crate) mod sums;
+pub(crate) mod visits;
 pub(crate) mod words;
 
 /// The program of an example. Cargo builds it beside the tests of its package.
@@ -47,6 +50,11 @@ pub(crate) fn fail(command: &mut Command, code: i32) -> String {
     assert!(output.stdout.is_empty(), "{command:?} printed {}", text(&output.stdout));
     assert!(!message.contains("panicked at") && !message.contains("backtrace"), "{message}");
     message
+}
+
+/// The number in a variable.
+pub(crate) fn given(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |number| number.parse().expect("the variable is a number"))
 }
 
 /// A folder for one test, removed at its end.

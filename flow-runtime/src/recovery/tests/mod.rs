@@ -13,6 +13,7 @@ mod past;
 mod refusals;
 mod soak;
 mod torn;
+mod version_1;
 
 use std::sync::Arc;
 
