@@ -50,3 +50,22 @@ soak:
 # Writes the expected compiler messages of ui-tests anew; read them before you commit them.
 bless:
     TRYBUILD=overwrite cargo test -p ui-tests
+
+# Examples killed so many times, on as many threads as it takes; see examples/tests/recovery_kill.rs.
+kills N="300":
+    cargo build --release -p flow-examples --examples
+    FLOW_KILLS={{N}} cargo test --release -p flow-examples --test recovery_kill -- --nocapture
+
+# So many power cuts on a file system of its own. Needs root and loop devices.
+power-cuts N="100":
+    cargo build --release -p flow-examples --examples
+    FLOW_POWER_CUTS={{N}} cargo test --release -p flow-examples --test recovery_power -- --nocapture
+
+# So many calls of each kind fail. Needs strace.
+faults N="20":
+    cargo build --release -p flow-examples --examples
+    FLOW_FAULTS={{N}} cargo test --release -p flow-examples --test recovery_calls -- --nocapture
+
+# Every decoder gets changed input for so many seconds, on the stable toolchain.
+fuzz SECONDS="60":
+    FLOW_FUZZ_SECONDS={{SECONDS}} cargo test --release -p flow-runtime --lib changed_inputs -- --nocapture

@@ -1,6 +1,6 @@
 //! The word count, the trades and the car park, killed again and again: what they write in the end is what an undisturbed run writes.
 //!
-//! `FLOW_KILLS` is the number of kills, 100 of the word count and 30 of the car park unless it is given; `FLOW_SEED` decides all but the
+//! `FLOW_KILLS` is the number of kills, 100 of the word count and 25 of the car park unless it is given; `FLOW_SEED` decides all but the
 //! speed of the machine.
 #![cfg(unix)]
 
@@ -236,7 +236,7 @@ fn cars(seed: u64, most: u64) -> (Kills, usize) {
     let mut random = Random::of(seed);
     let (_keep, folder) = folder();
     let (log, out) = (folder.join("log"), folder.join("visits.csv"));
-    let events = 50_000 + most * 15_000;
+    let events = 20_000 + most * 8_000;
     let epoch = *random.one_of(&["1ms", "3ms", "300items"]);
     let unbounded = || {
         let mut command = parking(events);
@@ -259,7 +259,7 @@ fn cars(seed: u64, most: u64) -> (Kills, usize) {
 
 #[test]
 fn no_visit_is_lost_or_there_twice_while_the_log_is_compacted() {
-    let (wanted, seed) = (given("FLOW_KILLS", 30), given("FLOW_SEED", 1));
+    let (wanted, seed) = (given("FLOW_KILLS", 25), given("FLOW_SEED", 1));
     let (mut histories, mut kills, mut bases) = (0, 0, 0);
     while kills < wanted {
         assert!(histories < 4 + wanted, "runs end before they are killed: {kills} kills");

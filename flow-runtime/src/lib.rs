@@ -64,6 +64,11 @@
 // The attribute macros name this crate by its own name; so do its own tests.
 extern crate self as flow_runtime;
 
+/// The decoders, for fuzzers. Not part of the public interface.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+#[path = "fuzz/mod.rs"]
+pub mod __fuzz;
 mod at_home;
 pub mod bounds;
 pub mod consumer;

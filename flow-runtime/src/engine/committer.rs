@@ -32,8 +32,8 @@ pub(crate) enum ToCommitter {
     Gathered { barrier: Barrier, changes: Changes },
     /// A range of the log has been compacted.
     Compacted(Base),
-    /// No range is being compacted any more.
-    RoundOver,
+    /// No range is being compacted any more: all are done, or it was given up.
+    RoundOver { complete: bool },
     /// Nothing more will come.
     End,
 }
@@ -121,7 +121,7 @@ impl Committer<'_> {
                     let saved = &self.link.counters.saved;
                     saved.compacted.store(self.writer.written().bases, Ordering::Relaxed);
                 }
-                ToCommitter::RoundOver => self.writer.round_is_over(),
+                ToCommitter::RoundOver { complete } => self.writer.round_is_over(complete),
                 // A range that is being compacted is finished, so that a program that runs but for a moment gets on with it.
                 ToCommitter::End => {
                     self.ended = true;

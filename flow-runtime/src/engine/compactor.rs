@@ -34,7 +34,7 @@ pub(crate) fn compact(link: &Link) {
         }
     }
     // Whoever waits for a round that will not come.
-    link.tell_committer(ToCommitter::RoundOver);
+    link.tell_committer(ToCommitter::RoundOver { complete: false });
     link.env.leave(who);
 }
 
@@ -60,26 +60,28 @@ impl Compactor<'_> {
 
     fn round(&mut self, (ground, manifest): (Ground, Manifest)) {
         let done = failure::caught(|| self.ranges(ground, &manifest));
+        let complete = matches!(done, Ok(true));
         if let Err(error) = done {
             // A full disk, perhaps; the next round begins behind a later commit.
             tracing::warn!(%error, "the recovery log cannot be compacted now");
             self.link.tell(&format!("the recovery log cannot be compacted now: {error}"));
         }
-        self.link.tell_committer(ToCommitter::RoundOver);
+        self.link.tell_committer(ToCommitter::RoundOver { complete });
     }
 
-    fn ranges(&mut self, ground: Ground, manifest: &Manifest) -> Result<(), Error> {
+    /// Compacts range after range. Answers whether all of them were done.
+    fn ranges(&mut self, ground: Ground, manifest: &Manifest) -> Result<bool, Error> {
         let goes_on = || !self.link.is_aborted();
-        let Some(mut round) = Round::begin(ground, manifest, &goes_on)? else { return Ok(()) };
+        let Some(mut round) = Round::begin(ground, manifest, &goes_on)? else { return Ok(false) };
         while let Some(base) = round.next()? {
             self.link.tell_committer(ToCommitter::Compacted(base));
             self.link.env.turn(self.link.compactor());
             self.hear();
             // One range is finished also when the run ends, so that it gets on a little with each.
             if self.ended || self.is_over() {
-                return Ok(());
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 }

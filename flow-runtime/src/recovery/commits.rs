@@ -121,14 +121,20 @@ impl CommitLog {
             // What an earlier call could not write.
             return if self.open.is_none() { self.roll() } else { Ok(()) };
         };
-        commits.iter().for_each(|commit| self.manifest.apply(commit));
         // Taken out, and so never written again if this fails: neither the record nor the roll.
-        let Some(mut open) = self.open.take() else { return self.roll() };
-        if open.records >= self.records_max {
-            self.roll()?;
-            open.say_continued(barrier);
-            return Ok(());
+        let mut open = self.open.take();
+        let mut rolled = Ok(());
+        if let Some(full) = open.take_if(|open| open.records >= self.records_max) {
+            // With the manifest as it was: each of these commits is to be found in the new file.
+            rolled = self.roll();
+            if rolled.is_ok() {
+                full.say_continued(self.manifest.last.map_or(0, |last| last.barrier));
+                open = self.open.take();
+            }
         }
+        commits.iter().for_each(|commit| self.manifest.apply(commit));
+        rolled?;
+        let Some(mut open) = open else { return self.roll() };
         let (mut bytes, base) = (Vec::new(), open.length);
         let record = Record { before: open.last, commits };
         open.put(&mut bytes, base, frame_type::COMMIT, barrier, &encode(&record));

@@ -46,7 +46,7 @@ pub(crate) mod frame;
 pub(crate) mod history;
 pub(crate) mod keep;
 pub(crate) mod manifest;
-mod names;
+pub(crate) mod names;
 pub(crate) mod newest;
 pub mod offline;
 pub(crate) mod older;

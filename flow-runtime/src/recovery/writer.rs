@@ -87,8 +87,10 @@ pub(crate) struct LogWriter {
     /// The commits of the last call, until they are durable.
     unsettled: Vec<Commit>,
     compacts: bool,
-    /// What everything took after the last round, and what was guessed then.
+    /// What everything took in the last round, and what was guessed when it began.
     measured: (u64, u64),
+    /// The same of the round that is on its way.
+    round: (u64, u64),
     written: Bytes,
 }
 
@@ -132,6 +134,7 @@ impl LogWriter {
             unsettled: Vec::new(),
             compacts: false,
             measured: (0, 0),
+            round: (0, 0),
             written: Bytes::default(),
         }
     }
@@ -386,6 +389,7 @@ impl LogWriter {
     /// The same, whether it is worth it or not.
     pub(crate) fn begin_round(&mut self) -> (Ground, Manifest) {
         self.compacts = true;
+        self.round = (0, self.guessed_bytes());
         // What follows goes into other files, so that those that are there can go when the round is over.
         self.segment = None;
         let Begun { files, layout, log_id, generation, limits, fence, .. } = &self.with;
@@ -433,15 +437,17 @@ impl LogWriter {
     /// A range has been compacted; the next commit says so.
     pub(crate) fn compacted(&mut self, base: Base) {
         self.written.bases += base.end;
+        self.round.0 += base.end;
         self.bases.push(base);
     }
 
-    /// The round is over, or was given up.
-    pub(crate) fn round_is_over(&mut self) {
+    /// The round is over: all of it was compacted, or it was given up.
+    pub(crate) fn round_is_over(&mut self, complete: bool) {
         self.compacts = false;
-        // What values take may have grown; then the guess is too low, and rounds would follow one another.
-        let bases: u64 = self.manifest().bases.iter().map(|base| base.end).sum();
-        self.measured = (bases, self.guessed_bytes());
+        if complete {
+            // What values take may have grown; then the guess is too low, and rounds would follow one another.
+            self.measured = self.round;
+        }
     }
 
     /// Whether a round is on its way.

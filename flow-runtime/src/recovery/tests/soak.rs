@@ -119,7 +119,7 @@ impl Soak {
                 Some(base) => self.writer.compacted(base),
                 None => {
                     self.round = None;
-                    self.writer.round_is_over();
+                    self.writer.round_is_over(true);
                 }
             }
             // The committer has nothing else to do.

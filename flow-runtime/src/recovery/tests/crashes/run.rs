@@ -233,16 +233,16 @@ impl Going {
         if let Some((ground, manifest)) = self.waiting.take() {
             match Round::begin(ground, &manifest, &|| true) {
                 Ok(Some(round)) => self.compacting = Some(round),
-                _ => self.writer.round_is_over(),
+                _ => self.writer.round_is_over(false),
             }
         }
         for _ in 0..random.below(4) {
             let Some(round) = &mut self.compacting else { return };
             match round.next() {
                 Ok(Some(base)) => self.writer.compacted(base),
-                _ => {
+                over => {
                     self.compacting = None;
-                    self.writer.round_is_over();
+                    self.writer.round_is_over(over.is_ok());
                 }
             }
         }
