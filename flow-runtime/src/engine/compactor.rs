@@ -3,6 +3,8 @@
 //! It reads what has been committed and writes it again without what has been superseded, range by range; the committer names what it
 //! has made with its next commit. It never holds up anybody, and nothing depends on it: if it fails, the log is larger than it need be.
 
+use std::cell::Cell;
+
 use crate::engine::committer::ToCommitter;
 use crate::engine::link::Link;
 use crate::error::Error;
@@ -23,11 +25,11 @@ pub(crate) fn compact(link: &Link) {
     failure::keep_panics_quiet();
     let who = link.compactor();
     link.env.enter(who);
-    let mut compactor = Compactor { link, waiting: None, ended: false };
-    while !compactor.is_over() {
+    let compactor = Compactor { link, waiting: Cell::new(None), ended: Cell::new(false) };
+    loop {
         link.env.turn(who);
         compactor.hear();
-        match compactor.waiting.take() {
+        match compactor.waiting.take().filter(|_| !link.is_aborted()) {
             Some(round) => compactor.round(*round),
             None if compactor.is_over() => break,
             None => link.env.park(who, None),
@@ -40,25 +42,26 @@ pub(crate) fn compact(link: &Link) {
 
 struct Compactor<'a> {
     link: &'a Link,
-    waiting: Option<Box<(Ground, Manifest)>>,
-    ended: bool,
+    waiting: Cell<Option<Box<(Ground, Manifest)>>>,
+    ended: Cell<bool>,
 }
 
 impl Compactor<'_> {
-    fn hear(&mut self) {
+    fn hear(&self) {
         while let Some(message) = self.link.next_for_compactor() {
             match message {
-                ToCompactor::Compact(round) => self.waiting = Some(round),
-                ToCompactor::End => self.ended = true,
+                ToCompactor::Compact(round) => self.waiting.set(Some(round)),
+                ToCompactor::End => self.ended.set(true),
             }
         }
     }
 
+    /// Nothing more will be done.
     fn is_over(&self) -> bool {
-        self.ended && self.waiting.is_none() || self.link.is_aborted() || self.link.env.is_stuck()
+        self.ended.get() || self.link.is_aborted() || self.link.env.is_stuck()
     }
 
-    fn round(&mut self, (ground, manifest): (Ground, Manifest)) {
+    fn round(&self, (ground, manifest): (Ground, Manifest)) {
         let done = failure::caught(|| self.ranges(ground, &manifest));
         let complete = matches!(done, Ok(true));
         if let Err(error) = done {
@@ -70,15 +73,22 @@ impl Compactor<'_> {
     }
 
     /// Compacts range after range. Answers whether all of them were done.
-    fn ranges(&mut self, ground: Ground, manifest: &Manifest) -> Result<bool, Error> {
-        let goes_on = || !self.link.is_aborted();
+    fn ranges(&self, ground: Ground, manifest: &Manifest) -> Result<bool, Error> {
+        let parts: u64 = manifest.parts.iter().map(|part| part.end).sum();
+        let all = parts + manifest.bases.iter().map(|base| base.end).sum::<u64>();
+        // A run that ends does not wait until a large log has been looked through.
+        let is_small = all <= ground.range_bytes.saturating_mul(4);
+        let goes_on = || {
+            self.hear();
+            !self.link.is_aborted() && (is_small || !self.ended.get())
+        };
         let Some(mut round) = Round::begin(ground, manifest, &goes_on)? else { return Ok(false) };
         while let Some(base) = round.next()? {
             self.link.tell_committer(ToCommitter::Compacted(base));
             self.link.env.turn(self.link.compactor());
             self.hear();
             // One range is finished also when the run ends, so that it gets on a little with each.
-            if self.ended || self.is_over() {
+            if self.is_over() {
                 return Ok(false);
             }
         }
