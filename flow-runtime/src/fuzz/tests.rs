@@ -108,7 +108,7 @@ fn the_log_that_is_changed_is_whole_at_first() {
     let entries = folder::start(&folder::disk().fork()).expect("it is a log");
     assert!(entries > 3, "{entries}");
     let names = folder::paths(folder::disk());
-    for part in ["FORMAT", "commit-", "seg/"] {
+    for part in ["FORMAT", "commit-", "seg/", "base/"] {
         assert!(
             names.iter().any(|path| path.to_string_lossy().contains(part)),
             "{part}: {names:?}"

@@ -75,7 +75,8 @@ impl<T> Csv<T> {
         Csv::new(Input::glob(pattern.into()))
     }
 
-    fn new(input: Input) -> Self {
+    fn new(mut input: Input) -> Self {
+        input.ends_at_return = true;
         Csv { input, delimiter: b',', header: true, types: PhantomData }
     }
 

@@ -21,6 +21,8 @@ const DEPTH_MAX: usize = 64;
 pub(crate) struct Input {
     what: What,
     pub(crate) record_max: usize,
+    /// A carriage return alone ends a record, too.
+    pub(crate) ends_at_return: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -38,15 +40,15 @@ type Found = BTreeMap<String, PathBuf>;
 
 impl Input {
     pub(crate) fn path(path: PathBuf) -> Self {
-        Input { what: What::Path(path), record_max: RECORD_MAX }
+        Input { what: What::Path(path), record_max: RECORD_MAX, ends_at_return: false }
     }
 
     pub(crate) fn paths(paths: Vec<PathBuf>) -> Self {
-        Input { what: What::Paths(paths), record_max: RECORD_MAX }
+        Input { what: What::Paths(paths), record_max: RECORD_MAX, ends_at_return: false }
     }
 
     pub(crate) fn glob(pattern: String) -> Self {
-        Input { what: What::Glob(pattern), record_max: RECORD_MAX }
+        Input { what: What::Glob(pattern), record_max: RECORD_MAX, ends_at_return: false }
     }
 
     pub(crate) fn partitions(&self, io: &Io) -> Result<Vec<PartitionId>, Error> {
@@ -73,7 +75,7 @@ impl Input {
             };
         }
         let mut text = Text::open(io, &path, self.record_max)?;
-        text.go_to(&position)?;
+        text.go_to(&position, self.ends_at_return)?;
         Ok(text)
     }
 
@@ -146,7 +148,7 @@ impl Input {
         let is_it = |candidate: &&PathBuf| {
             position.offset() > 0
                 && Text::open(io, candidate, self.record_max)
-                    .and_then(|mut text| text.go_to(position))
+                    .and_then(|mut text| text.go_to(position, self.ends_at_return))
                     .is_ok()
         };
         match self.find(io).ok().and_then(|found| found.into_values().find(|path| is_it(&path))) {

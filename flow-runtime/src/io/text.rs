@@ -352,14 +352,18 @@ impl Text {
         }
     }
 
-    /// Goes to a position, and sees that the file is the one that was read.
+    /// Goes to a position, and sees that the file is the one that was read. `ends_at_return`: a carriage return alone ends a record.
     ///
     /// # Errors
     /// When it has been truncated or replaced, when a compressed file has changed at all, and when the last line had no
     /// end and has grown.
-    pub(crate) fn go_to(&mut self, saved: &FilePosition) -> Result<(), Error> {
+    pub(crate) fn go_to(
+        &mut self,
+        saved: &FilePosition,
+        ends_at_return: bool,
+    ) -> Result<(), Error> {
         match (&self.compressed, &saved.compressed) {
-            (None, None) => self.go_to_plain(saved),
+            (None, None) => self.go_to_plain(saved, ends_at_return),
             (Some(now), Some(then)) if now == then => {
                 if saved.ended {
                     *self = Text::done(&self.io, &self.path, saved.clone());
@@ -373,7 +377,7 @@ impl Text {
         }
     }
 
-    fn go_to_plain(&mut self, saved: &FilePosition) -> Result<(), Error> {
+    fn go_to_plain(&mut self, saved: &FilePosition, ends_at_return: bool) -> Result<(), Error> {
         let mut file = open(&self.io, &self.path)?;
         let length = file.len().map_err(|error| cannot_read(&self.path, error))?;
         if length < saved.offset {
@@ -391,7 +395,12 @@ impl Text {
         self.line = saved.line;
         self.exhausted = saved.ended && length == saved.offset;
         self.check(saved)?;
-        if length > saved.offset && saved.line > 0 && self.buffer.last() != Some(&b'\n') {
+        let is_whole = match self.buffer.last() {
+            Some(b'\n') => true,
+            Some(b'\r') => ends_at_return,
+            _ => false,
+        };
+        if length > saved.offset && saved.line > 0 && !is_whole {
             self.finish_line(&mut *file)?;
         }
         Ok(())

@@ -157,3 +157,17 @@ proptest! {
         prop_assert_eq!(all, expected);
     }
 }
+
+#[test]
+fn a_row_that_ends_in_a_carriage_return_alone_is_whole() {
+    let disk = disk("a,1\rb,2\r\nc,3\rd,4");
+    let source = Csv::<(String, i32)>::of("a.csv").header(false);
+    let mut reader =
+        source.open(&disk.io(), &PartitionId::new("a.csv"), Resume::Fresh).expect("opens");
+    let mut names = String::new();
+    while let (rows, Ok(Poll::Ready)) = poll(&mut reader, 1) {
+        names.extend(rows.into_iter().map(|(name, _)| name));
+        reader = reopen(&source, &disk.io(), reader.position()).expect("is as it was");
+    }
+    assert_eq!(names, "abcd");
+}
