@@ -131,5 +131,5 @@ fn sums_survive_a_crash_anywhere() {
         }
     })
     .run();
-    assert!(report.crashes > 100 && report.epochs > 2, "{report:?}");
+    assert!(report.crashes > 100 && report.epochs > 1, "{report:?}");
 }
