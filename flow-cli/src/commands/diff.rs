@@ -93,7 +93,7 @@ fn of_step(
     examples: usize,
 ) -> Result<Changes, Error> {
     let mut changes = Changes { step: step.to_owned(), ..Changes::default() };
-    if keeps == Keeps::Keyed {
+    if keeps == Keeps::PerKey {
         for difference in before.differences(step, after)? {
             let difference = difference?;
             let (before, after) = (difference.before, difference.after);
@@ -123,7 +123,7 @@ fn few(snapshot: &Snapshot, step: &str) -> Result<Vec<(Value, Value)>, Error> {
             let positions = snapshot.positions(step)?.into_iter();
             positions.map(|at| (Value::String(at.partition), at.position)).collect()
         }
-        Keeps::Broadcast => {
+        Keeps::OneValue => {
             snapshot.broadcast_json(step)?.map(|value| (Value::Null, value)).into_iter().collect()
         }
         _ => Vec::new(),

@@ -90,7 +90,7 @@ fn kept_json(kept: &KeptEpoch) -> Map<String, Value> {
 
 /// The keys of each step that has any by its nature.
 fn keys(snapshot: &Snapshot) -> Result<Vec<(String, u64)>, Error> {
-    let keyed = snapshot.steps().iter().filter(|step| step.keeps == Keeps::Keyed);
+    let keyed = snapshot.steps().iter().filter(|step| step.keeps == Keeps::PerKey);
     keyed.map(|step| Ok((step.id.clone(), snapshot.measure(&step.id)?.keys))).collect()
 }
 

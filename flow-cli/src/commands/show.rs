@@ -79,7 +79,7 @@ type AllRows = Box<dyn Iterator<Item = Result<Row, Error>>>;
 
 fn rows(snapshot: &Snapshot, step: &Step) -> Result<AllRows, Error> {
     Ok(match step.keeps {
-        Keeps::Keyed => Box::new(snapshot.entries(&step.id)?.map(|entry| {
+        Keeps::PerKey => Box::new(snapshot.entries(&step.id)?.map(|entry| {
             let entry = entry?;
             Ok(Row { key: Some(entry.key), value: entry.state })
         })),
@@ -116,7 +116,7 @@ fn no_key(step: &Step, key: &str, snapshot: &Snapshot) -> Error {
 /// What rows are called.
 fn names(step: &Step) -> (Option<&'static str>, &'static str) {
     match step.keeps {
-        Keeps::Keyed => (Some("key"), "state"),
+        Keeps::PerKey => (Some("key"), "state"),
         Keeps::Positions => (Some("partition"), "position"),
         _ => (None, "value"),
     }

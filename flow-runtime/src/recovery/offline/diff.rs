@@ -50,12 +50,12 @@ impl Snapshot {
             return Err(refused("two logs place their keys differently, and cannot be compared"));
         }
         let (found, other) =
-            (self.find_with(step, Keeps::Keyed), after.find_with(step, Keeps::Keyed));
+            (self.find_with(step, Keeps::PerKey), after.find_with(step, Keeps::PerKey));
         if let (Err(error), Err(_)) = (&found, &other) {
             return Err(refused(error.message()));
         }
         let side = |snapshot: &Snapshot, saved: Option<&SavedStep>| Side {
-            rows: saved.map(|saved| Rows::of(&snapshot.0, saved.number, Keeps::Keyed)),
+            rows: saved.map(|saved| Rows::of(&snapshot.0, saved.number, Keeps::PerKey)),
             shapes: saved.map(|saved| Shapes::of(&saved.spec)),
             next: None,
         };

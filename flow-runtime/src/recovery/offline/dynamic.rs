@@ -53,8 +53,8 @@ impl Snapshot {
     /// # Errors
     /// When no such step keeps keyed state. Items are errors where a file cannot be read any more.
     pub fn entries(&self, step: &str) -> Result<Entries, Error> {
-        let (_, saved) = self.find_with(step, Keeps::Keyed)?;
-        let rows = Rows::of(&self.0, saved.number, Keeps::Keyed);
+        let (_, saved) = self.find_with(step, Keeps::PerKey)?;
+        let rows = Rows::of(&self.0, saved.number, Keeps::PerKey);
         Ok(Entries { rows, shapes: Shapes::of(&saved.spec) })
     }
 
@@ -63,8 +63,8 @@ impl Snapshot {
     /// # Errors
     /// When no such step is a broadcast, or a file cannot be read any more.
     pub fn broadcast_json(&self, step: &str) -> Result<Option<Value>, Error> {
-        let (_, saved) = self.find_with(step, Keeps::Broadcast)?;
-        let mut rows = Rows::of(&self.0, saved.number, Keeps::Broadcast);
+        let (_, saved) = self.find_with(step, Keeps::OneValue)?;
+        let mut rows = Rows::of(&self.0, saved.number, Keeps::OneValue);
         let (mut value, shapes) = (None, Shapes::of(&saved.spec));
         while let Some(shown) = rows.next(|head, entry| shapes.state(head, entry.value)) {
             value = Some(shown?);

@@ -31,11 +31,11 @@ impl Rows {
     /// The same, with about so many bytes at a time.
     pub(crate) fn in_ranges_of(inner: &Arc<Inner>, step: u32, keeps: Keeps, bytes: u64) -> Rows {
         let ranges = match keeps {
-            Keeps::Keyed => {
+            Keeps::PerKey => {
                 let size = inner.checked.sizes.get(&step).copied().unwrap_or_default();
                 ranges(inner.ground.format.groups, size.bytes.div_ceil(bytes))
             }
-            Keeps::Broadcast | Keeps::Positions => VecDeque::from([(NO_GROUP, NO_GROUP)]),
+            Keeps::OneValue | Keeps::Positions => VecDeque::from([(NO_GROUP, NO_GROUP)]),
         };
         Rows { of: Arc::clone(inner), step, ranges, range: None }
     }

@@ -52,11 +52,12 @@ pub struct Step {
 /// What a step keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+// Not called as the streams are: the compiler shortens names in its messages only where there is no other of the same name.
 pub enum Keeps {
     /// A state for each key: [`Snapshot::state`], [`Snapshot::entries`].
-    Keyed,
+    PerKey,
     /// One value that every worker has: [`Snapshot::broadcast`], [`Snapshot::broadcast_json`].
-    Broadcast,
+    OneValue,
     /// The positions of the partitions of a source or sink: [`Snapshot::positions`].
     Positions,
 }
@@ -186,9 +187,9 @@ impl Step {
     fn of(saved: &SavedStep) -> Step {
         let SavedStep { id, spec, .. } = saved;
         let keeps = match (&spec.key, spec.kind.as_str()) {
-            (Some(_), _) => Keeps::Keyed,
+            (Some(_), _) => Keeps::PerKey,
             (None, "source" | "sink") => Keeps::Positions,
-            (None, _) => Keeps::Broadcast,
+            (None, _) => Keeps::OneValue,
         };
         let state = spec.slots.first().map(|slot| slot.shape.clone());
         Step {
@@ -204,8 +205,8 @@ impl Step {
 impl Keeps {
     fn in_words(self) -> &'static str {
         match self {
-            Keeps::Keyed => "a state for each key",
-            Keeps::Broadcast => "one value for all workers",
+            Keeps::PerKey => "a state for each key",
+            Keeps::OneValue => "one value for all workers",
             Keeps::Positions => "the positions of partitions",
         }
     }

@@ -135,9 +135,9 @@ fn the_same_is_told_without_the_types() {
     let newest = RecoveryLog::read(folder.path()).expect("is a log").newest().expect("is whole");
     let steps: Vec<_> = newest.steps().iter().map(|step| (step.id.as_str(), step.keeps)).collect();
     for expected in [
-        ("totals", Keeps::Keyed),
-        ("counts", Keeps::Keyed),
-        ("most", Keeps::Broadcast),
+        ("totals", Keeps::PerKey),
+        ("counts", Keeps::PerKey),
+        ("most", Keeps::OneValue),
         ("numbers", Keeps::Positions),
     ] {
         assert!(steps.contains(&expected), "{expected:?} of {steps:?}");
@@ -169,7 +169,7 @@ fn ranges_of_any_size_hold_the_same() {
     let newest = RecoveryLog::read(folder.path()).expect("is a log").newest().expect("is whole");
     let (_, saved) = newest.find("totals").expect("is the step");
     let all = |bytes| {
-        let mut rows = Rows::in_ranges_of(&newest.0, saved.number, Keeps::Keyed, bytes);
+        let mut rows = Rows::in_ranges_of(&newest.0, saved.number, Keeps::PerKey, bytes);
         let mut all = Vec::new();
         while let Some(row) =
             rows.next(|_, entry| (entry.group, entry.key.to_vec(), entry.value.to_vec()))

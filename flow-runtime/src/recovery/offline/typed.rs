@@ -44,7 +44,7 @@ impl Snapshot {
         V: Saved + 'static,
     {
         let (loads, saved) = self.keyed::<K, V>(step)?;
-        let rows = Rows::of(&self.0, saved.number, Keeps::Keyed);
+        let rows = Rows::of(&self.0, saved.number, Keeps::PerKey);
         Ok(States { rows, loads, types: PhantomData })
     }
 
@@ -75,9 +75,9 @@ impl Snapshot {
     /// # Errors
     /// When no such step is a broadcast, its value has another shape, or it cannot be loaded.
     pub fn broadcast<V: Saved + 'static>(&self, step: &str) -> Result<Option<V>, Error> {
-        let (found, saved) = self.find_with(step, Keeps::Broadcast)?;
+        let (found, saved) = self.find_with(step, Keeps::OneValue)?;
         let loads = Loads::<V>::of("values", found, saved)?;
-        let mut rows = Rows::of(&self.0, saved.number, Keeps::Broadcast);
+        let mut rows = Rows::of(&self.0, saved.number, Keeps::OneValue);
         let mut value = None;
         while let Some(loaded) = rows.next(|head, entry| loads.value(head, entry.value)) {
             value = Some(loaded??);
@@ -89,7 +89,7 @@ impl Snapshot {
         &self,
         step: &str,
     ) -> Result<(Loads<V>, &SavedStep), Error> {
-        let (found, saved) = self.find_with(step, Keeps::Keyed)?;
+        let (found, saved) = self.find_with(step, Keeps::PerKey)?;
         if let Some(key) = &found.key {
             let asked = Shape::of_serde::<K>();
             if let Some(difference) = key.differences(&asked) {
