@@ -308,12 +308,12 @@ impl Place<'_> {
                 match all.next() {
                     Some(manifest) => manifest.clone(),
                     None => self
-                        .pinned(|pin| pin.manifest.resume_epoch() == *epoch)?
+                        .pinned(&newest, |pin| pin.manifest.resume_epoch() == *epoch)?
                         .ok_or_else(|| self.not_kept(&format!("epoch {epoch}"), &past, &newest))?,
                 }
             }
             Some(ResumeFrom::Pin(name)) => self
-                .pinned(|pin| pin.name == *name)?
+                .pinned(&newest, |pin| pin.name == *name)?
                 .ok_or_else(|| self.not_kept(&format!("the pin `{name}`"), &past, &newest))?,
         };
         let went_back = manifest.last != newest.last;
@@ -333,15 +333,32 @@ impl Place<'_> {
         Ok(past)
     }
 
-    fn pinned(&self, is_it: impl Fn(&Pin) -> bool) -> Result<Option<Manifest>, Error> {
+    fn pinned(
+        &self,
+        newest: &Manifest,
+        is_it: impl Fn(&Pin) -> bool,
+    ) -> Result<Option<Manifest>, Error> {
         let mut pins = pin::all(&**self.files, self.layout)?.into_iter();
-        Ok(pins.find(is_it).map(|pin| pin.manifest))
+        let Some(Pin { name, manifest }) = pins.find(is_it) else { return Ok(None) };
+        if manifest.format == newest.format {
+            return Ok(Some(manifest));
+        }
+        let path = self.layout.pin(&name);
+        Err(refused(format!("`{}` is a pin of another log", path.display()))
+            .help("move the file back to the log that it belongs to"))
     }
 
     pub(crate) fn not_kept(&self, wanted: &str, past: &[Past], newest: &Manifest) -> Error {
+        const SHOWN: usize = 12;
         let mut kept: Vec<String> = epochs(past.iter().map(|past| past.manifest.resume_epoch().0));
         if kept.is_empty() {
             kept.push(newest.resume_epoch().to_string());
+        }
+        // There may be thousands of them.
+        let more = kept.len().saturating_sub(SHOWN);
+        if more > 0 {
+            kept.drain(..more);
+            kept.insert(0, format!("({more} earlier ones)"));
         }
         let pins = pin::all(&**self.files, self.layout).unwrap_or_default();
         let pins: Vec<String> = pins

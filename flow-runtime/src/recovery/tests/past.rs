@@ -219,3 +219,28 @@ fn a_log_of_many_runs_stays_as_small_as_what_it_holds() {
     assert!(late < early.map(|early| early * 5 / 4).as_ref(), "{sizes:?}");
     assert!(files_of(&disk).len() < 24, "{:?}", files_of(&disk).keys());
 }
+
+#[test]
+fn a_pin_of_another_log_is_refused() {
+    let (disk, other) = (ran(1, log()), ran(1, log()));
+    let (layout, there) = (Layout::new(Path::new(LOG)), other.after_kill());
+    let files = std::sync::Arc::new(other.clone()) as std::sync::Arc<dyn crate::io::file::Files>;
+    let adopted = adopt(&there, &steps()).expect("opens");
+    let mut manifest = adopted.commits.manifest().clone();
+    // As of a log that was made at another time.
+    manifest.format.seed ^= 1;
+    let log_id = adopted.recovered.log_id;
+    pin::write(&files, &layout, log_id, "p", &manifest).expect("can be pinned");
+    disk.put("log/pin/p", other.get("log/pin/p").expect("is there"));
+    let error = run(&disk, log().resume_from_pin("p"), 1, 1).expect_err("is refused").to_string();
+    assert!(error.contains("`log/pin/p` is a pin of another log"), "{error}");
+}
+
+#[test]
+fn of_many_epochs_the_last_are_named() {
+    let disk = Memory::default();
+    write_lines(&disk, 40);
+    run(&disk, uncompacted().keep_epochs(100), 1, 1).expect("the run succeeds");
+    let error = run(&disk, log().resume_from(Epoch(99)), 1, 1).expect_err("is refused").to_string();
+    assert!(error.contains(" earlier ones), ") && error.contains("39, 40;"), "{error}");
+}
