@@ -10,6 +10,7 @@
 //! * sources are driven by the host;
 //! * alignment is the host's: a stage sees `Open(b)`, items of `b` only, `Barrier(b)`.
 
+use std::sync::Arc;
 use std::task::Waker;
 
 use crate::bounds::Item;
@@ -151,6 +152,18 @@ pub trait Host: Sized + 'static {
 
     /// The worker that is being assembled.
     fn worker(cx: &Self::Cx<'_>) -> WorkerInfo;
+
+    /// Something that the copies of a step on all workers share, made by the first that asks.
+    fn shared<T: Default + Send + Sync + 'static>(cx: &mut Self::Cx<'_>, id: &StepId) -> Arc<T> {
+        let _ = (cx, id);
+        Arc::default()
+    }
+
+    /// Wakes the worker.
+    fn waker(cx: &Self::Cx<'_>) -> Waker {
+        let _ = cx;
+        Waker::noop().clone()
+    }
 
     /// The outside world that its sources and sinks use.
     fn io(cx: &Self::Cx<'_>) -> Io;

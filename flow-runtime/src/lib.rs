@@ -78,6 +78,7 @@ pub mod description;
 mod engine;
 mod env;
 mod error;
+mod event_time;
 mod failure;
 mod fields;
 pub mod graph;
@@ -94,6 +95,7 @@ pub mod state;
 pub mod steps;
 pub mod stream;
 pub mod time;
+mod timers;
 
 pub use bounds::{Item, Key};
 /// Text of up to 24 bytes without memory of its own, for items and keys that cross an exchange: an owned `String` is allocated on one
@@ -135,6 +137,7 @@ pub use compact_str::CompactString;
 pub use engine::EpochPolicy;
 pub use env::Virtual;
 pub use error::{Error, ErrorKind};
+pub use event_time::{Disorder, PartitionTime};
 pub use flow_macros::*;
 pub use profile::{Profile, StageProfile, StepProfile, WorkerProfile};
 pub use recovery::offline as log;
@@ -155,7 +158,8 @@ pub mod prelude {
     };
     pub use crate::steps::*;
     pub use crate::stream::{Broadcast, Keyed, Stream};
-    pub use crate::{Dataflow, EpochPolicy, RecoveryLog, RunOptions};
+    pub use crate::time::Timestamp;
+    pub use crate::{Dataflow, Disorder, EpochPolicy, RecoveryLog, RunOptions};
     pub use flow_macros::*;
 }
 

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Waker;
 
 use crate::bounds::Item;
 use crate::consumer::Consumer;
@@ -70,6 +71,14 @@ impl Host for Engine {
             hash_seed: link.hash_seed,
             groups: link.groups,
         }
+    }
+
+    fn shared<T: Default + Send + Sync + 'static>(cx: &mut Assembly<'_>, id: &StepId) -> Arc<T> {
+        cx.core.link.shared(id)
+    }
+
+    fn waker(cx: &Assembly<'_>) -> Waker {
+        cx.core.waker().clone()
     }
 
     fn io(cx: &Assembly<'_>) -> Io {

@@ -15,6 +15,7 @@ use crate::engine::fifo::{Fifo, Marker};
 use crate::engine::meter::Measured;
 use crate::env::Env;
 use crate::error::Error;
+use crate::event_time::{Board, PartitionTime};
 use crate::host::Assignment;
 use crate::io::{AwaitRoom, Io};
 use crate::profile::Profile;
@@ -76,6 +77,8 @@ pub(crate) struct Link {
     pub(crate) assignments: BTreeMap<StepId, Assignment>,
     /// The queues, made by whichever end asks first.
     queues: Mutex<BTreeMap<(OutletId, usize, usize), Arc<dyn Any + Send + Sync>>>,
+    /// What the copies of a step on all workers share.
+    shared: Mutex<BTreeMap<StepId, Arc<dyn Any + Send + Sync>>>,
     to_workers: Vec<SegQueue<ToWorker>>,
     to_coordinator: SegQueue<ToCoordinator>,
     to_committer: SegQueue<ToCommitter>,
@@ -198,6 +201,7 @@ impl Link {
             groups,
             assignments,
             queues: Mutex::default(),
+            shared: Mutex::default(),
             to_workers: (0..workers).map(|_| SegQueue::new()).collect(),
             to_coordinator: SegQueue::new(),
             to_committer: SegQueue::new(),
@@ -217,6 +221,21 @@ impl Link {
             measured: Mutex::default(),
             profile: OnceLock::new(),
         }
+    }
+
+    /// What the copies of a step on all workers share.
+    pub(crate) fn shared<T: Default + Send + Sync + 'static>(&self, id: &StepId) -> Arc<T> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || Arc::<T>::default() as Arc<dyn Any + Send + Sync>;
+        let it = Arc::clone(shared.entry(id.clone()).or_insert_with(make));
+        it.downcast().expect("the copies of a step share something of one type")
+    }
+
+    /// How far event time has come in the partitions of sources.
+    pub(crate) fn event_times(&self) -> Vec<PartitionTime> {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let boards = shared.iter().filter_map(|(id, it)| Some((id, it.downcast_ref::<Board>()?)));
+        boards.flat_map(|(id, board)| board.times(id.as_str())).collect()
     }
 
     /// The coordinator's number among the participants.

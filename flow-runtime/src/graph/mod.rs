@@ -100,6 +100,10 @@ pub enum Kind {
     StatefulFilterMap,
     /// Any number out for one in, with state per key.
     StatefulFlatMap,
+    /// Gives items their event time.
+    EventTime,
+    /// A keyed state machine with timers.
+    Process,
     /// Partitions by a key.
     KeyBy,
     /// Spreads over the workers.
@@ -142,6 +146,8 @@ impl Kind {
             Kind::StatefulMap => "stateful_map",
             Kind::StatefulFilterMap => "stateful_filter_map",
             Kind::StatefulFlatMap => "stateful_flat_map",
+            Kind::EventTime => "event_time",
+            Kind::Process => "process",
             Kind::KeyBy => "key_by",
             Kind::Rebalance => "rebalance",
             Kind::Merge => "merge",

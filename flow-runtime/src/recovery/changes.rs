@@ -15,6 +15,7 @@ use crate::io::{Durable, PartitionId};
 use crate::recovery::block::{self, BlockHead, Kind, NO_GROUP, Run};
 use crate::recovery::frame::PAYLOAD;
 use crate::state::LoadError;
+use crate::time::Timestamp;
 
 /// A group's buffer becomes a frame of its own from this size on. Small, so that the buffers of all groups together stay in the
 /// processor's cache: with eight times as much a key costs a third more.
@@ -68,6 +69,8 @@ pub(crate) struct Changes {
     pub(crate) stored: Vec<StoredBy>,
     /// How many keys have a value, by the number of the step. Compaction learns from it how much of the log is in use.
     pub(crate) keys: BTreeMap<u32, u64>,
+    /// How far event time has come, by the number of the step.
+    pub(crate) watermarks: BTreeMap<u32, Timestamp>,
     /// Whether sources have emitted anything.
     pub(crate) read: bool,
     failure: Option<Error>,
@@ -88,6 +91,7 @@ impl Changes {
             syncs: Vec::new(),
             stored: Vec::new(),
             keys: BTreeMap::new(),
+            watermarks: BTreeMap::new(),
             read: false,
             failure: None,
             buffers,
@@ -106,6 +110,9 @@ impl Changes {
         self.stored.append(&mut other.stored);
         for (step, keys) in std::mem::take(&mut other.keys) {
             *self.keys.entry(step).or_default() += keys;
+        }
+        for (step, time) in std::mem::take(&mut other.watermarks) {
+            self.reached(step, time);
         }
         self.read |= other.read;
     }
@@ -177,6 +184,21 @@ impl Changes {
         if let Some(name) = self.name(id) {
             *self.keys.entry(name.number).or_default() += keys;
         }
+    }
+
+    /// How far event time has come at a step. Its copies on several workers may have seen different things of it, where a partition
+    /// was idle for a while: the latest counts, since somebody has acted on it.
+    pub(crate) fn watermark(&mut self, id: &StepId, time: Timestamp) {
+        if time > Timestamp::MIN
+            && let Some(name) = self.name(id)
+        {
+            self.reached(name.number, time);
+        }
+    }
+
+    fn reached(&mut self, step: u32, time: Timestamp) {
+        let known = self.watermarks.entry(step).or_insert(time);
+        *known = time.max(*known);
     }
 
     /// The value that every worker has.

@@ -52,6 +52,8 @@ pub(crate) struct Recovered {
     pub(crate) frames: BTreeMap<u32, Vec<FrameAt>>,
     /// By the number of the step, the last position of each partition.
     pub(crate) positions: BTreeMap<u32, BTreeMap<PartitionId, Vec<u8>>>,
+    /// By the number of the step, how far event time had come.
+    pub(crate) watermarks: BTreeMap<u32, Timestamp>,
     /// By the number of the step, what its values take.
     pub(crate) sizes: BTreeMap<u32, Size>,
     /// What workers have loaded.
@@ -147,6 +149,12 @@ impl<'a> Restoring<'a> {
         partition: &PartitionId,
     ) -> Result<(Resume<P>, Option<Vec<u8>>), Error> {
         resume_at(Some(self.recovered), id, partition)
+    }
+
+    /// How far event time had come at a step.
+    pub(crate) fn watermark(&self, id: &StepId) -> Option<Timestamp> {
+        let number = self.recovered.names.names.get(id)?.number;
+        self.recovered.watermarks.get(&number).copied()
     }
 
     /// What a sink's target knows a partition by.

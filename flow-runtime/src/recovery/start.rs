@@ -181,6 +181,7 @@ impl Folder {
             began,
             reading,
             finished: manifest.finished,
+            watermarks: manifest.watermarks.iter().copied().collect(),
             named: checked.files,
             cover: checked.cover,
             frames: checked.frames,

@@ -194,8 +194,12 @@ impl LogWriter {
             }
             let Closing { barrier, epoch, next, at, finishes } = *closing;
             let generation = self.with.generation;
+            let known = &self.manifest().watermarks;
+            let moved = changes.watermarks.iter().map(|(step, time)| (*step, *time));
+            let watermarks = moved.filter(|moved| !known.contains(moved)).collect();
             commits.push(Commit {
                 finished: finishes,
+                watermarks,
                 parts: part.into_iter().collect(),
                 stored: self.stored.iter().cloned().collect(),
                 ..Commit::of(Committed { generation, barrier: barrier.0, epoch, next, at })

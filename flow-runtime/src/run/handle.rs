@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::engine::Launched;
 use crate::engine::link::{Link, ToCoordinator};
 use crate::error::{Error, ErrorKind};
+use crate::event_time::PartitionTime;
 use crate::profile::Profile;
 use crate::recovery::RecoveryReport;
 use crate::time::Epoch;
@@ -100,6 +101,14 @@ impl Running {
     /// What has happened so far. A step's numbers are added up when its batch is done, so they may be a little behind.
     pub fn progress(&self) -> Summary {
         self.watch().progress()
+    }
+
+    /// How far event time has come in each partition of the sources behind which there is an `event_time`, by step and partition. What
+    /// holds windows open is the active partition with the earliest watermark.
+    pub fn event_times(&self) -> Vec<PartitionTime> {
+        let mut times = self.link.event_times();
+        times.sort_by(|a, b| (&a.step, &a.partition).cmp(&(&b.step, &b.partition)));
+        times
     }
 
     /// Sees what has happened, independently of the handle.

@@ -23,8 +23,10 @@ pub(crate) mod exactly_once;
 mod keying;
 mod merging;
 mod observe;
+mod processing;
 mod rebalancing;
 mod reshape;
+mod timing;
 
 pub use branching::{Branch, Either, EitherWays, ResultWays, branch};
 pub use broadcasting::broadcast;
@@ -39,8 +41,10 @@ pub use keying::{key_by, key_by_ref};
 pub use merging::seal as __seal;
 pub use merging::{connect, merge};
 pub use observe::{Seen, inspect};
+pub use processing::{Process, ProcessContext, process};
 pub use rebalancing::rebalance;
 pub use reshape::{entries, into_keyed, values};
+pub use timing::{event_time, try_event_time};
 
 use crate::at_home::AtHome;
 use crate::bounds::Key;

@@ -29,10 +29,12 @@ pub(super) const fn look(kind: &Kind) -> Look {
     match kind {
         Kind::Source => Look { mermaid: ("([", "])"), dot: "oval", ..STEP },
         Kind::Map | Kind::FilterMap | Kind::FlatMap | Kind::Reshape | Kind::Flow(_) => STEP,
-        Kind::Filter | Kind::Inspect => KEEPS,
-        Kind::StatefulMap | Kind::StatefulFilterMap | Kind::StatefulFlatMap | Kind::Chunk => {
-            STATEFUL
-        }
+        Kind::Filter | Kind::Inspect | Kind::EventTime => KEEPS,
+        Kind::StatefulMap
+        | Kind::StatefulFilterMap
+        | Kind::StatefulFlatMap
+        | Kind::Process
+        | Kind::Chunk => STATEFUL,
         Kind::Dedupe => Look { keeps_items: true, ..STATEFUL },
         Kind::KeyBy | Kind::Rebalance | Kind::Merge => BOUNDARY,
         Kind::Connect => Look { keeps_items: false, ..BOUNDARY },

@@ -188,6 +188,20 @@ impl<K, V> Table<K, V> {
         Some(&mut slot.value)
     }
 
+    /// Gives each entry that may be the one with this hash to `each`, which answers whether it has changed.
+    pub(crate) fn each_of_hash(&mut self, hash: u64, mut each: impl FnMut(&K, &mut V) -> bool) {
+        let (stamp, unlisted, journal) = (self.stamp, &mut self.unlisted, &mut self.journal);
+        self.slots.with_hash(hash, |_, slot| {
+            if each(&slot.key, &mut slot.value) && slot.stamp != stamp {
+                slot.stamp = stamp;
+                if *unlisted > 0 {
+                    *unlisted -= 1;
+                    journal.changed.push(hash);
+                }
+            }
+        });
+    }
+
     /// Looking up so many changed entries is cheaper than going through the whole table.
     fn few(&self) -> usize {
         FEW.max(self.slots.len() / FEW_OF)
