@@ -40,6 +40,7 @@
 //!
 //! * [`macro@dataflow`]: how a dataflow is written. [`macro@map`] and its sisters: functions that become steps. [`macro@stateful`]: state.
 //! * [`steps`]: the built-in steps, each with an example.
+//! * [`aggregate`]: what is made of many items: counts, sums, extremes, whatever you fold.
 //! * [`io`]: sources and sinks, and the traits for your own.
 //! * [`Dataflow`]: what calling a dataflow function gives: `run` it as a program, `spawn` it inside a service, `simulate` it on a
 //!   seeded schedule. [`RunOptions`]: the flags of a program. [`EpochPolicy`]: when an epoch ends.
@@ -69,6 +70,7 @@ extern crate self as flow_runtime;
 #[doc(hidden)]
 #[path = "fuzz/mod.rs"]
 pub mod __fuzz;
+pub mod aggregate;
 mod at_home;
 pub mod bounds;
 pub mod consumer;
@@ -149,6 +151,7 @@ pub use stream::{Broadcast, Keyed, Stream};
 
 /// Everything that a dataflow is written with.
 pub mod prelude {
+    pub use crate::aggregate::{self, Aggregate};
     pub use crate::bounds::{Item, Key};
     pub use crate::io::{
         BadRow, ChannelSink, ChannelSource, Collect, Collected, Csv, CsvFile, EpochFiles,

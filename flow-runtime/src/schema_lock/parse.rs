@@ -177,6 +177,11 @@ impl<'a> Parser<'a> {
         match is_word {
             Some("plain") => return Ok(Shape::Plain(self.string()?)),
             Some("foreign") => return Ok(Shape::Foreign(self.string()?)),
+            Some("serde") if self.takes('(') => {
+                let inner = boxed(self)?;
+                self.expect(')')?;
+                return Ok(Shape::Serde(inner));
+            }
             Some("Option") if self.takes('<') => {
                 let some = boxed(self)?;
                 self.expect('>')?;

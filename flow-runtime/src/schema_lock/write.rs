@@ -50,6 +50,7 @@ fn shape(text: &mut String, of: &Shape, depth: usize) {
         Shape::Foreign(name) => drop(write!(text, "foreign {}", quoted(name))),
         Shape::Option(some) => around(text, "Option<", some, depth, ">"),
         Shape::List(element) => around(text, "[", element, depth, "]"),
+        Shape::Serde(inner) => around(text, "serde(", inner, depth, ")"),
         Shape::Array(element, length) => {
             around(text, "[", element, depth, &format!("; {length}]"));
         }

@@ -70,7 +70,7 @@ pub(crate) fn save_key<K: Serialize + 'static>(key: &K, to: &mut Vec<u8>) -> Res
 }
 
 /// Lets postcard write where the key belongs.
-struct Appended<'a>(&'a mut Vec<u8>);
+pub(crate) struct Appended<'a>(pub(crate) &'a mut Vec<u8>);
 
 impl Flavor for Appended<'_> {
     type Output = ();

@@ -1,5 +1,6 @@
 //! State: what is kept per key, how it is saved, where it lies.
 
+mod by_serde;
 pub(crate) mod decode;
 mod hash;
 pub(crate) mod key_code;
@@ -9,10 +10,12 @@ mod schema;
 mod shape;
 mod table;
 
+pub use by_serde::BySerde;
+pub(crate) use by_serde::Checked;
 pub use hash::{GROUPS, KeyHasher, group_of, worker_of};
 pub use older::Reader;
 pub use saved::{LoadError, Saved, State, load_foreign, save_foreign};
-pub use schema::{Field, Schema, Variant};
+pub use schema::{Field, OfSerde, Schema, Variant};
 pub use shape::Shape;
 pub use table::{EntryMut, InItem, Lent, Lookup, Table};
 

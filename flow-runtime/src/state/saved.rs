@@ -104,7 +104,7 @@ fn take<const N: usize>(from: &mut &[u8]) -> Result<[u8; N], LoadError> {
     Ok(*head)
 }
 
-fn save_length(length: usize, to: &mut Vec<u8>) {
+pub(crate) fn save_length(length: usize, to: &mut Vec<u8>) {
     let mut rest = length as u64;
     while rest >= 0x80 {
         to.push(rest as u8 | 0x80);
@@ -114,7 +114,7 @@ fn save_length(length: usize, to: &mut Vec<u8>) {
 }
 
 /// A length, which can be no more than the bytes that are left: every element takes at least `least` bytes.
-fn load_length(from: &mut &[u8]) -> Result<usize, LoadError> {
+pub(crate) fn load_length(from: &mut &[u8]) -> Result<usize, LoadError> {
     let mut length = 0_u64;
     for shift in (0..64).step_by(7) {
         let [byte] = take(from)?;
@@ -480,6 +480,8 @@ impl Saved for Duration {
     }
 }
 
+impl State for Duration {}
+
 impl Saved for Timestamp {
     const SCHEMA: &'static Schema = &Schema::Plain("Timestamp");
     const PLAIN: bool = true;
@@ -490,6 +492,8 @@ impl Saved for Timestamp {
         i64::load(from).map(Timestamp)
     }
 }
+
+impl State for Timestamp {}
 
 impl Saved for Epoch {
     const SCHEMA: &'static Schema = &Schema::Plain("Epoch");

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::de::DeserializeOwned;
+
 use crate::state::Shape;
 
 /// The shape of a saved value. Field and variant names are part of it, Rust paths are not.
@@ -25,6 +27,37 @@ pub enum Schema {
     Enum(&'static str, u32, &'static [Variant]),
     /// A foreign type, under the name that the author gave its encoding.
     Foreign(&'static str),
+    /// A type that is saved by its serde implementation.
+    Serde(OfSerde),
+}
+
+/// The shape of a type that has serde only. It is found by asking the type, so it is known when the program runs.
+#[derive(Clone, Copy)]
+pub struct OfSerde(fn() -> Shape);
+
+impl OfSerde {
+    /// Of this type.
+    pub const fn of<T: DeserializeOwned>() -> OfSerde {
+        OfSerde(Shape::of_serde::<T>)
+    }
+
+    /// The shape.
+    pub fn shape(self) -> Shape {
+        (self.0)()
+    }
+}
+
+impl PartialEq for OfSerde {
+    fn eq(&self, other: &OfSerde) -> bool {
+        self.shape() == other.shape()
+    }
+}
+impl Eq for OfSerde {}
+
+impl fmt::Debug for OfSerde {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OfSerde({})", self.shape())
+    }
 }
 
 /// A field of a struct or of a variant; tuple fields are called `0`, `1`, ..

@@ -52,6 +52,8 @@ pub enum Shape {
     },
     /// A type that is known by its name only.
     Foreign(String),
+    /// A type that is saved by its serde implementation, [`BySerde`](crate::state::BySerde), and what that writes.
+    Serde(Box<Shape>),
 }
 
 impl Shape {
@@ -91,12 +93,33 @@ impl Shape {
         difference::between(self, other, "")
     }
 
+    /// How many shapes are inside one another.
+    fn depth(&self) -> usize {
+        let of_fields =
+            |fields: &[(String, Shape)]| fields.iter().map(|(_, shape)| shape.depth()).max();
+        let inner = match self {
+            Shape::Plain(_) | Shape::Foreign(_) => return 0,
+            Shape::Option(inner)
+            | Shape::List(inner)
+            | Shape::Array(inner, _)
+            | Shape::Serde(inner) => Some(inner.depth()),
+            Shape::Map(key, value) => Some(key.depth().max(value.depth())),
+            Shape::Tuple(parts) => parts.iter().map(Shape::depth).max(),
+            Shape::Struct { fields, .. } => of_fields(fields),
+            Shape::Enum { variants, .. } => {
+                variants.iter().filter_map(|(_, fields)| of_fields(fields)).max()
+            }
+        };
+        inner.map_or(1, |inner| inner + 1)
+    }
+
     /// Writes the shape like a Rust type: in `full`, or with structs and enums by name.
     fn write(&self, f: &mut fmt::Formatter<'_>, full: bool) -> fmt::Result {
         match self {
             Shape::Foreign(name) if full => write!(f, "`{name}`"),
             Shape::Plain(name) | Shape::Foreign(name) => f.write_str(name),
             Shape::Option(some) => write!(f, "Option<{}>", Words(some, full)),
+            Shape::Serde(inner) => write!(f, "serde({})", Words(inner, full)),
             Shape::List(element) => write!(f, "[{}]", Words(element, full)),
             Shape::Array(element, length) => write!(f, "[{}; {length}]", Words(element, full)),
             Shape::Map(key, value) => write!(f, "{{{}: {}}}", Words(key, full), Words(value, full)),
@@ -169,6 +192,10 @@ fn of_schema(schema: &Schema, room: usize) -> Shape {
         Schema::Plain(name) => Shape::Plain(name.to_owned()),
         Schema::Foreign(name) => Shape::Foreign(name.to_owned()),
         _ if room == 0 => Shape::Foreign(Shape::from(schema).to_string()),
+        Schema::Serde(of) => {
+            let shape = Shape::Serde(Box::new(of.shape()));
+            if shape.depth() <= room { shape } else { Shape::Foreign(shape.to_string()) }
+        }
         Schema::Option(some) => Shape::Option(boxed(some)),
         Schema::List(element) => Shape::List(boxed(element)),
         Schema::Array(element, length) => Shape::Array(boxed(element), length as u64),
@@ -197,6 +224,7 @@ enum Node {
     Struct(String, u32, Vec<String>),
     Enum(String, u32, Vec<(String, Vec<String>)>),
     Foreign(String),
+    Serde,
 }
 
 impl From<Shape> for Vec<Node> {
@@ -229,6 +257,7 @@ fn flatten(shape: Shape, to: &mut Vec<Node>) {
             (Node::Enum(name, version, names.collect()), shapes)
         }
         Shape::Foreign(name) => (Node::Foreign(name), vec![]),
+        Shape::Serde(inner) => (Node::Serde, vec![*inner]),
     };
     to.push(node);
     inner.into_iter().for_each(|shape| flatten(shape, to));
@@ -273,6 +302,7 @@ fn unflatten(nodes: &mut vec::IntoIter<Node>, room: usize) -> Result<Shape, Load
             Shape::Enum { name, version, variants: variants.collect::<Result<_, LoadError>>()? }
         }
         Node::Foreign(name) => Shape::Foreign(name),
+        Node::Serde => Shape::Serde(Box::new(inner()?)),
     })
 }
 
@@ -328,6 +358,7 @@ pub(crate) mod tests {
             prop_oneof![
                 boxed.clone().prop_map(Shape::Option),
                 boxed.clone().prop_map(Shape::List),
+                boxed.clone().prop_map(Shape::Serde),
                 (boxed.clone(), any::<u64>()).prop_map(|(shape, n)| Shape::Array(shape, n)),
                 (boxed.clone(), boxed).prop_map(|(key, value)| Shape::Map(key, value)),
                 prop::collection::vec(inner, 0..3).prop_map(Shape::Tuple),

@@ -1,6 +1,5 @@
 //! `chunk`: items gathered into vectors.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,14 +10,14 @@ use crate::bounds::{Item, Key};
 use crate::consumer::{Consumer, Head};
 use crate::control::{Control, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::failure::Note;
 use crate::graph::{Kind, Operator};
 use crate::host::Host;
 use crate::plan::Plan1;
 use crate::recovery::manifest::StepSpec;
 use crate::recovery::recovered::Restoring;
-use crate::state::{Lent, LoadError, Saved, Shape, Table};
+use crate::state::{Checked, Lent, LoadError, Saved, Shape, Table};
 use crate::stream::{Keyed, NoKey, Stream, Token};
 use crate::time::Timestamp;
 
@@ -214,12 +213,6 @@ impl<T: Item> Open<T> {
     }
 }
 
-#[cold]
-fn unsavable() -> Error {
-    let message = "an item cannot be saved and loaded again, so it cannot be held back";
-    Error::new(ErrorKind::Encoding, message).help("serde attributes such as `untagged` and `flatten`, and types such as `serde_json::Value`, need a format that describes itself, which the log's is not")
-}
-
 /// So many times at which chunks are due are not worth being looked through.
 const FEW_DUE: usize = 1024;
 
@@ -337,20 +330,15 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>>
             Signal::Finish => self.fire(Timestamp::MAX),
             Signal::Barrier(_) => {
                 if let Some(changes) = control.changes() {
-                    // It is the items' type that can be loaded again or cannot: a few tell.
-                    let (refused, unchecked) = (Cell::new(false), Cell::new(4_u8));
+                    let checked = Checked::few();
                     let is_gone = |open: &Open<T>| open.items.is_empty();
                     self.open.gather(&self.id, changes, is_gone, |open, to| {
                         let start = to.len();
-                        let mut failed = open.save(to).is_err();
-                        if let Some(rest) = unchecked.get().checked_sub(1) {
-                            unchecked.set(rest);
-                            failed |= Open::<T>::load(&to[start..]).is_err();
-                        }
-                        refused.set(refused.get() | failed);
+                        let saved = open.save(to);
+                        checked.saved(saved, &to[start..], Open::<T>::load);
                     });
-                    if refused.get() {
-                        control.fail(unsavable().at_step(&self.id));
+                    if let Some(failure) = checked.failure(&self.id) {
+                        control.fail(failure);
                     }
                 }
                 self.open.end_epoch(|open| open.items.is_empty());

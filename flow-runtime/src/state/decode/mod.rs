@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `mod` | what is inside of what |
 //! | `saved` | the encoding of state |
-//! | `postcard` | the encoding of keys and positions |
+//! | `postcard` | the encoding of keys, positions and items |
 
 mod postcard;
 mod saved;
@@ -78,6 +78,8 @@ trait Encoding {
     fn variant(from: &mut &[u8]) -> Result<usize, LoadError>;
     /// A value of a type that is known by its name only.
     fn foreign(name: &str, from: &mut &[u8]) -> Result<Value, LoadError>;
+    /// A value that its serde implementation has saved, of this shape.
+    fn serde(shape: &Shape, from: &mut &[u8]) -> Result<Value, LoadError>;
 }
 
 fn all<E: Encoding>(shape: &Shape, mut bytes: &[u8]) -> Result<Value, LoadError> {
@@ -91,6 +93,7 @@ fn value<E: Encoding>(shape: &Shape, from: &mut &[u8], idle: &mut u32) -> Result
     match shape {
         Shape::Plain(name) => E::plain(name, from),
         Shape::Foreign(name) => E::foreign(name, from),
+        Shape::Serde(inner) => E::serde(inner, from),
         Shape::Option(some) => match take::<1>(from)? {
             [0] => Ok(Value::Null),
             [1] => value::<E>(some, from, idle),

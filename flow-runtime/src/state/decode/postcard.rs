@@ -6,7 +6,7 @@ use super::{
     Encoding, boolean, float, hex, lengthy, short_float, signed, take, text, unsigned, varint,
     wide_varint,
 };
-use crate::state::LoadError;
+use crate::state::{LoadError, Shape};
 
 /// As postcard writes it.
 pub(super) struct AsSerde;
@@ -35,6 +35,10 @@ impl Encoding for AsSerde {
     fn foreign(_: &str, _: &mut &[u8]) -> Result<Value, LoadError> {
         // Nothing says where its bytes end.
         Err(LoadError::new("a type is known by its name only"))
+    }
+
+    fn serde(_: &Shape, _: &mut &[u8]) -> Result<Value, LoadError> {
+        Err(LoadError::new("what serde writes contains nothing that is saved apart"))
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{
     Encoding, boolean, float, foreign, lengthy, short_float, signed, take, text, unsigned,
 };
-use crate::state::LoadError;
+use crate::state::{LoadError, Shape};
 
 /// As [`Saved`](crate::state::Saved) writes it.
 pub(super) struct AsSaved;
@@ -64,5 +64,11 @@ impl Encoding for AsSaved {
 
     fn foreign(name: &str, from: &mut &[u8]) -> Result<Value, LoadError> {
         Ok(foreign(name, lengthy(from)?))
+    }
+
+    fn serde(shape: &Shape, from: &mut &[u8]) -> Result<Value, LoadError> {
+        let bytes = lengthy(from)?;
+        // Its length says where it ends, also where a type inside of it is known by its name only.
+        Ok(shape.json_of_serde(bytes).unwrap_or_else(|_| shape.json_of_unknown(bytes)))
     }
 }
