@@ -98,6 +98,7 @@ pub mod steps;
 pub mod stream;
 pub mod time;
 mod timers;
+pub mod windows;
 
 pub use bounds::{Item, Key};
 /// Text of up to 24 bytes without memory of its own, for items and keys that cross an exchange: an owned `String` is allocated on one
@@ -162,6 +163,7 @@ pub mod prelude {
     pub use crate::steps::*;
     pub use crate::stream::{Broadcast, Keyed, Stream};
     pub use crate::time::Timestamp;
+    pub use crate::windows::{Calendar, Early, Hopping, Pane, Session, Tumbling, Windowed};
     pub use crate::{Dataflow, Disorder, EpochPolicy, RecoveryLog, RunOptions};
     pub use flow_macros::*;
 }

@@ -152,10 +152,10 @@ impl Partitions {
         next
     }
 
-    /// What all partitions of this worker come to, if that is not what was told last. Never behind `floor`.
-    pub(crate) fn news(&mut self, floor: Timestamp, now: Timestamp) -> Option<EventTime> {
+    /// What all partitions of this worker come to, if that is not what was told last.
+    pub(crate) fn news(&mut self, now: Timestamp) -> Option<EventTime> {
         let bound = self.disorder.bound;
-        let before = self.told.unwrap_or(EventTime { watermark: floor, ..EventTime::UNTIMED });
+        let before = self.told.unwrap_or(EventTime::UNTIMED);
         let each = self.all.iter().map(|partition| {
             let (watermark, standing) = (partition.watermark(bound), partition.standing);
             Some(EventTime { watermark, standing })

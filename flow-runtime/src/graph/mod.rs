@@ -104,6 +104,8 @@ pub enum Kind {
     EventTime,
     /// A keyed state machine with timers.
     Process,
+    /// Items gathered by event time.
+    Window,
     /// Partitions by a key.
     KeyBy,
     /// Spreads over the workers.
@@ -148,6 +150,7 @@ impl Kind {
             Kind::StatefulFlatMap => "stateful_flat_map",
             Kind::EventTime => "event_time",
             Kind::Process => "process",
+            Kind::Window => "window",
             Kind::KeyBy => "key_by",
             Kind::Rebalance => "rebalance",
             Kind::Merge => "merge",

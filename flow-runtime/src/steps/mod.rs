@@ -27,6 +27,7 @@ mod processing;
 mod rebalancing;
 mod reshape;
 mod timing;
+mod windowing;
 
 pub use branching::{Branch, Either, EitherWays, ResultWays, branch};
 pub use broadcasting::broadcast;
@@ -45,6 +46,7 @@ pub use processing::{Process, ProcessContext, process};
 pub use rebalancing::rebalance;
 pub use reshape::{entries, into_keyed, values};
 pub use timing::{event_time, try_event_time};
+pub use windowing::window;
 
 use crate::at_home::AtHome;
 use crate::bounds::Key;

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -10,7 +9,7 @@ use crate::consumer::{Consumer, Head};
 use crate::control::{Control, EventTime, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::error::{Error, ErrorKind};
-use crate::event_time::{Board, Clock, Disorder, Partitions};
+use crate::event_time::{Board, Disorder, Partitions};
 use crate::failure::Note;
 use crate::graph::{Kind, Operator};
 use crate::host::Host;
@@ -27,7 +26,8 @@ use crate::time::Timestamp;
 /// one partition of the source from another: each has its own watermark, its latest time less the bound of [`Disorder`], and the
 /// earliest of them counts. Windows, timers and joins by event time need one upstream of them, on every way from a source.
 ///
-/// The time is a [`Timestamp`] or what can be made one. How far each partition had come is saved, and is a floor when a run goes on.
+/// The time is a [`Timestamp`] or what can be made one. How far each partition had come is saved, and how far the steps downstream had:
+/// a run that goes on never goes back behind that.
 ///
 /// ```
 /// use flow_runtime::io::{Collect, collect, from_iter};
@@ -224,9 +224,6 @@ struct Rest {
     board: Arc<Board>,
     waker: Waker,
     workers: usize,
-    clock: Clock,
-    /// What the source has told of its partitions; `None` if this is not the stage of a source.
-    names: Option<Rc<[PartitionId]>>,
     begun: bool,
     /// Where each partition had come to, in a run that goes on.
     saved: Vec<(PartitionId, Timestamp)>,
@@ -246,8 +243,6 @@ impl<F, D, R> Timing<F, D, R> {
             board: H::shared(cx, &id),
             waker: H::waker(cx),
             workers: H::worker(cx).peers,
-            clock: Clock::new(),
-            names: None,
             begun: false,
             saved: Vec::new(),
         };
@@ -289,7 +284,6 @@ impl Rest {
             saved.next().map(|(_, at)| *at)
         };
         self.partitions.begin(&names, cells, control.now(), saved);
-        self.names = Some(names);
     }
 
     fn save(&mut self, id: &StepId, control: &mut Control<'_>) {
@@ -320,10 +314,8 @@ impl<F, D, R> Timing<F, D, R> {
         D: Consumer<U>,
         R: Consumer<U>,
     {
-        let Rest { partitions, clock, .. } = &mut *self.rest;
-        if let Some(time) = partitions.news(clock.watermark(), control.now()) {
+        if let Some(time) = self.rest.partitions.news(control.now()) {
             control.with(Signal::Watermark(time), |control| {
-                clock.hear(&self.id, control);
                 self.down.control(control);
                 self.rejects.control(control);
             });
@@ -362,9 +354,6 @@ where
         self.now = control.now();
         let signal = control.signal();
         self.settle();
-        if !matches!(signal, Signal::Watermark(_)) {
-            self.rest.clock.hear(&self.id, control);
-        }
         match signal {
             Signal::Restore => self.rest.restore(&self.id, control),
             Signal::Open { .. } => {

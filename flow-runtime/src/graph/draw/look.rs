@@ -34,6 +34,7 @@ pub(super) const fn look(kind: &Kind) -> Look {
         | Kind::StatefulFilterMap
         | Kind::StatefulFlatMap
         | Kind::Process
+        | Kind::Window
         | Kind::Chunk => STATEFUL,
         Kind::Dedupe => Look { keeps_items: true, ..STATEFUL },
         Kind::KeyBy | Kind::Rebalance | Kind::Merge => BOUNDARY,

@@ -1,0 +1,71 @@
+//! Windows by civil time in a time zone: a day has 23 or 25 hours where clocks are changed.
+
+use jiff::ToSpan;
+use jiff::tz::TimeZone;
+
+use crate::time::Timestamp;
+
+/// A stretch of civil time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Calendar {
+    /// From one full hour to the next.
+    Hour,
+    /// From midnight to midnight.
+    Day,
+    /// From Monday to Monday.
+    Week,
+    /// From the first of a month to the next.
+    Month,
+    /// From the first of January to the next.
+    Year,
+}
+
+impl Calendar {
+    /// The window that `at` belongs to. Beyond the years that a calendar has there is one window that never ends.
+    pub(super) fn around(self, zone: &TimeZone, at: Timestamp) -> (Timestamp, Timestamp) {
+        let outside = (if at.0 < 0 { Timestamp(i64::MIN + 1) } else { at }, Timestamp::MAX);
+        let Ok(instant) = jiff::Timestamp::from_microsecond(at.0) else { return outside };
+        if self == Calendar::Hour {
+            return hour(zone, instant).unwrap_or(outside);
+        }
+        let civil = instant.to_zoned(zone.clone());
+        let date = civil.date();
+        let first = match self {
+            Calendar::Hour | Calendar::Day => Ok(date),
+            Calendar::Week => {
+                date.checked_sub(i64::from(date.weekday().to_monday_zero_offset()).days())
+            }
+            Calendar::Month => Ok(date.first_of_month()),
+            Calendar::Year => Ok(date.first_of_year()),
+        };
+        let next = first.clone().and_then(|first| match self {
+            Calendar::Hour | Calendar::Day => first.checked_add(1.day()),
+            Calendar::Week => first.checked_add(1.week()),
+            Calendar::Month => first.checked_add(1.month()),
+            Calendar::Year => first.checked_add(1.year()),
+        });
+        // Where there is no midnight on a day it begins with the first moment that there is.
+        let moment = |date: Result<jiff::civil::Date, jiff::Error>| {
+            let midnight = date?.to_zoned(zone.clone())?.start_of_day()?;
+            Ok::<_, jiff::Error>(Timestamp::from(midnight.timestamp()))
+        };
+        match (moment(first), moment(next)) {
+            (Ok(first), Ok(next)) if first <= at && at < next => (first, next),
+            _ => outside,
+        }
+    }
+}
+
+/// The hour by the clock on the wall. It is cut off where the clock is changed within.
+fn hour(zone: &TimeZone, at: jiff::Timestamp) -> Option<(Timestamp, Timestamp)> {
+    let hour = 3600 * 1_000_000_i64;
+    let offset = i64::from(zone.to_offset(at).seconds()) * 1_000_000;
+    let at_us = at.as_microsecond();
+    let start = at_us - (at_us + offset).rem_euclid(hour);
+    let before = zone.preceding(at.checked_add(jiff::SignedDuration::from_nanos(1)).ok()?).next();
+    let after = zone.following(at).next();
+    let start = before.map_or(start, |change| start.max(change.timestamp().as_microsecond()));
+    let end = at_us - (at_us + offset).rem_euclid(hour) + hour;
+    let end = after.map_or(end, |change| end.min(change.timestamp().as_microsecond()));
+    Some((Timestamp(start), Timestamp(end)))
+}

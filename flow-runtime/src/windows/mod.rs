@@ -1,0 +1,112 @@
+//! Windows: stretches of event time over which the items of a key are gathered.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `result` | what comes out of a window |
+//! | `settings` | what all kinds of windows can be told: lateness, early results |
+//! | `aligned` | where windows that do not depend on the items begin and end |
+//! | `calendar` | the same by civil time in a time zone |
+//! | `slices` | tumbling and hopping windows of one key |
+//! | `sessions` | session windows of one key |
+//!
+//! A kind of windows says how the windows of one key are kept ([`Windows`]); the step (`steps/windowing.rs`) has the table of keys, the
+//! agenda and the clock.
+
+mod aligned;
+mod calendar;
+mod result;
+mod sessions;
+mod settings;
+mod slices;
+#[cfg(test)]
+mod tests;
+
+pub use calendar::Calendar;
+pub use result::{Pane, Span, Windowed};
+pub use sessions::Session;
+pub use settings::Early;
+pub(crate) use settings::Settings;
+pub use slices::{Hopping, Tumbling};
+
+use crate::aggregate::Aggregate;
+use crate::error::Error;
+use crate::state::{Saved, State};
+use crate::time::Timestamp;
+
+/// A kind of windows, as it is wired: [`Tumbling`], [`Hopping`] or [`Session`].
+pub trait WindowKind: Clone + 'static {
+    /// How the windows of a key are kept.
+    type Windows: Windows;
+    /// How the windows of a key are kept.
+    ///
+    /// # Errors
+    /// When what was said makes no sense, such as a window of no length.
+    #[doc(hidden)]
+    fn windows(&self) -> Result<(Self::Windows, Settings), Error>;
+}
+
+/// How the windows of a key are kept, fired and given up.
+#[doc(hidden)]
+pub trait Windows: 'static {
+    /// The windows of one key.
+    type Kept<S: State>: Saved + 'static;
+
+    /// No windows. All that end up to `watermark` count as fired.
+    fn begin<S: State>(watermark: Timestamp) -> Self::Kept<S>;
+
+    /// Whether an item is late whatever is kept for its key; if so, it is late unless [`adopts`](Windows::adopts) says else.
+    fn is_late(&mut self, at: Timestamp, watermark: Timestamp, settings: &Settings) -> bool;
+
+    /// Whether a key's windows take an item that is late otherwise.
+    fn adopts<S: State>(
+        &self,
+        kept: &Self::Kept<S>,
+        at: Timestamp,
+        watermark: Timestamp,
+        settings: &Settings,
+    ) -> bool;
+
+    /// Whether a key's windows do not take an item that is not late otherwise. Only asked behind the watermark.
+    fn refuses<S: State>(&self, kept: &Self::Kept<S>, at: Timestamp) -> bool {
+        let _ = (kept, at);
+        false
+    }
+
+    /// Adds an item that is not late. What has fired before fires again at once.
+    fn add<A, G: Aggregate<A>>(
+        &mut self,
+        kept: &mut Self::Kept<G::State>,
+        settings: &Settings,
+        aggregate: &G,
+        item: (Timestamp, A),
+        watermark: Timestamp,
+        emit: &mut impl FnMut(Windowed<G::Out>),
+    );
+
+    /// Event time has come to `watermark`: fires what is due, gives up what is over.
+    fn fire<A, G: Aggregate<A>>(
+        &self,
+        kept: &mut Self::Kept<G::State>,
+        settings: &Settings,
+        aggregate: &G,
+        watermark: Timestamp,
+        emit: &mut impl FnMut(Windowed<G::Out>),
+    );
+
+    /// Fires open windows that have changed since they last fired.
+    fn fire_early<A, G: Aggregate<A>>(
+        &self,
+        kept: &mut Self::Kept<G::State>,
+        aggregate: &G,
+        emit: &mut impl FnMut(Windowed<G::Out>),
+    );
+
+    /// When there is something to fire or to give up next, in event time.
+    fn next<S: State>(&self, kept: &Self::Kept<S>, settings: &Settings) -> Option<Timestamp>;
+
+    /// Whether nothing is kept any more.
+    fn is_gone<S: State>(kept: &Self::Kept<S>) -> bool;
+
+    /// Whether a window that is open has changed since it last fired.
+    fn has_changed<S: State>(kept: &Self::Kept<S>) -> bool;
+}
