@@ -66,6 +66,7 @@ pub(super) fn emit(flow: Flow, errors: Errors) -> TokenStream {
     let cfgs = cfgs(&flow.function.attrs);
     let docs = docs(&flow.function.attrs);
     let graph = graph::graph(&flow);
+    let times = graph::times(&flow).into_iter().map(|item| quote!(#(#cfgs)* #item));
     let plan = plan.into_iter().map(|item| quote!(#(#cfgs)* #allows #item));
     quote! {
         #function
@@ -81,6 +82,7 @@ pub(super) fn emit(flow: Flow, errors: Errors) -> TokenStream {
             #methods
         }
         #(#plan)*
+        #(#times)*
     }
 }
 

@@ -1,7 +1,7 @@
 //! The const graph, and its drawing in the documentation.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
 
 use super::lower::path_of;
 use super::signature::ParamKind;
@@ -67,6 +67,26 @@ fn edge(flow: &Flow, ix: StreamIx) -> TokenStream {
         From::Error => quote!(),
     }
 }
+
+/// For every step, that it has event times where it needs them. What a step needs is not known here, so it is asked by constants that the
+/// compiler looks at, each at the step's name.
+pub(super) fn times(flow: &Flow) -> Vec<TokenStream> {
+    if flow.poisoned {
+        return Vec::new();
+    }
+    let name = &flow.function.sig.ident;
+    let steps = flow.steps().enumerate().filter(|(_, step)| used(step).next().is_some());
+    let steps = steps.map(|(node, step)| {
+        quote_spanned! {step.callee().span()=>
+            const _: () = ::core::assert!(!#name::GRAPH.lacks_event_time(#node), #UNTIMED);
+        }
+    });
+    steps.collect()
+}
+
+/// What is said where a step works by event time and there is none.
+const UNTIMED: &str = "this step works by event time, and items without a time can come to it: \
+    put `let timed = event_time(stream, |item| .., Disorder::bounded(..));` between the source and what follows, on every way from a source to this step";
 
 /// The graph as text, one line a step: `lines -> split -> words`.
 pub(super) fn drawing(flow: &Flow) -> String {

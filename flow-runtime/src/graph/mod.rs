@@ -5,6 +5,7 @@
 //! [`Dataflow::describe`](crate::Dataflow::describe).
 
 mod draw;
+mod times;
 
 /// A dataflow as it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -109,6 +109,8 @@ impl try_event_time {
     #[doc(hidden)]
     pub fn __check<U>(_: U) {}
     #[doc(hidden)]
+    pub fn __post<U>(_: U) {}
+    #[doc(hidden)]
     pub fn __wire<
         U: Token,
         T: Into<Timestamp> + 'static,

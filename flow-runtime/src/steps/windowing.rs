@@ -80,6 +80,8 @@ impl window {
     #[doc(hidden)]
     pub fn __check<U: IsKeyed>(_: U) {}
     #[doc(hidden)]
+    pub fn __post<U>(_: U) {}
+    #[doc(hidden)]
     pub fn __wire<U: Token, W: WindowKind, G: Aggregate<U::Item>>(
         _: U,
         kind: W,
