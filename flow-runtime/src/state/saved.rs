@@ -188,6 +188,7 @@ impl Saved for () {
         Ok(())
     }
 }
+impl State for () {}
 
 impl Saved for String {
     const SCHEMA: &'static Schema = &Schema::Plain("String");

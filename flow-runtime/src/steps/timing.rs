@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::consumer::{Consumer, Head};
-use crate::control::{Control, EventTime, Signal};
+use crate::control::{Control, EventTime, Reading, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::error::{Error, ErrorKind};
 use crate::event_time::{Board, Disorder, Partitions};
@@ -371,10 +371,12 @@ where
             Signal::Watermark(EventTime::UNTIMED) => return self.tell(control),
             Signal::Watermark(_) => return control.fail(timed_twice(&self.id)),
             Signal::Partition { number, is } => {
+                // What it has come to in the end counts, before it does not any more: also where its end comes with its last items.
+                if is == Reading::Ended {
+                    self.tell(control);
+                }
                 let Rest { partitions, board, workers, .. } = &mut *self.rest;
-                if is == crate::control::Reading::Begins
-                    && !partitions.may_read(number, board, *workers)
-                {
+                if is == Reading::Begins && !partitions.may_read(number, board, *workers) {
                     control.hold();
                 } else {
                     partitions.is(number, is, self.now, board);
