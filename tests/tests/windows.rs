@@ -268,3 +268,42 @@ fn windows_survive_crashes() {
     survives(&Hopping::of(12 * SECOND, 4 * SECOND), |rows| naive_windows(rows, 12, 4, 0));
     survives(&Session::gap(6 * SECOND), |rows| naive_sessions(rows, 6));
 }
+
+/// The most items that any key has in a window of four seconds, in each twelve seconds.
+#[dataflow]
+fn busiest<S: Source<Item = Row>, O: Sink<Stream<(i64, u64)>>>(
+    rows: S,
+    disorder: Disorder,
+    out: O,
+) {
+    let all = source(rows);
+    let timed = event_time(all, at, disorder);
+    let by_key = key_by(timed, |row| row.0);
+    let (counts, late) = window(by_key, Tumbling::of(4 * SECOND), aggregate::count());
+    discard(late, "none is");
+    let by_nothing = key_by(counts, |_| ());
+    let most = aggregate::max(|window: &Windowed<u64>| window.value);
+    let busiest = rollup(by_nothing, Tumbling::of(12 * SECOND), most);
+    let results = values(busiest);
+    let rows_of = map(results, |window| (window.start.0 / 1_000_000, window.value));
+    sink(rows_of, out);
+}
+
+#[test]
+fn a_rollup_is_like_a_loop_over_results() {
+    let mut rng = Rng::new(41);
+    let rows = rows(&mut rng, 3, 100, 7);
+    let mut expected = BTreeMap::new();
+    for (_, start, _, count, _) in naive_windows(&rows.concat(), 4, 4, 0) {
+        let most: &mut u64 = expected.entry(start.div_euclid(12) * 12).or_default();
+        *most = count.max(*most);
+    }
+    let expected: Vec<_> = expected.into_iter().collect();
+    everywhere(4, 9, || {
+        let out = Collect::new(1);
+        let found = out.clone();
+        let flow = busiest(given(rows.clone()), Disorder::bounded(7 * SECOND), out);
+        let expected = expected.clone();
+        (flow, move || assert_eq!(found.sorted(), expected))
+    });
+}

@@ -26,6 +26,7 @@ mod observe;
 mod processing;
 mod rebalancing;
 mod reshape;
+mod rolling_up;
 mod timing;
 mod windowing;
 
@@ -45,6 +46,7 @@ pub use observe::{Seen, inspect};
 pub use processing::{Process, ProcessContext, process};
 pub use rebalancing::rebalance;
 pub use reshape::{entries, into_keyed, values};
+pub use rolling_up::rollup;
 pub use timing::{event_time, try_event_time};
 pub use windowing::window;
 

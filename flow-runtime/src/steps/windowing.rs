@@ -130,7 +130,7 @@ where
 
 /// What is kept for a key.
 #[stateful]
-struct Entry<W: Saved> {
+pub(crate) struct Entry<W: Saved> {
     windows: W,
     /// The key's hash, by which the agenda finds the entry.
     #[state(skip)]
@@ -141,7 +141,7 @@ struct Entry<W: Saved> {
 
 /// When agendas name the key next.
 #[derive(Clone, Copy)]
-struct Armed {
+pub(crate) struct Armed {
     by_event: Timestamp,
     by_processing: Timestamp,
 }
@@ -154,7 +154,7 @@ impl Default for Armed {
 
 type EntryOf<A, W, G> = Entry<<W as Windows>::Kept<<G as Aggregate<A>>::State>>;
 
-struct Windowing<K, A, W: Windows, G: Aggregate<A>, D, L> {
+pub(crate) struct Windowing<K, A, W: Windows, G: Aggregate<A>, D, L> {
     id: StepId,
     kind: Option<(W, Settings)>,
     /// Why there is no kind.
@@ -187,7 +187,7 @@ where
     D: Consumer<Keyed<K, Windowed<G::Out>>>,
     L: Consumer<Keyed<K, A>>,
 {
-    fn new(
+    pub(crate) fn new(
         id: StepId,
         kind: &impl WindowKind<Windows = W>,
         aggregate: G,
