@@ -29,6 +29,7 @@ mod reshape;
 mod rolling_up;
 mod timing;
 mod windowing;
+mod windowing_all;
 
 pub use branching::{Branch, Either, EitherWays, ResultWays, branch};
 pub use broadcasting::broadcast;
@@ -49,6 +50,7 @@ pub use reshape::{entries, into_keyed, values};
 pub use rolling_up::rollup;
 pub use timing::{event_time, try_event_time};
 pub use windowing::window;
+pub use windowing_all::window_all;
 
 use crate::at_home::AtHome;
 use crate::bounds::Key;

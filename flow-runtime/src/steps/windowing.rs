@@ -23,7 +23,7 @@ use crate::steps::by_function::IsKeyed;
 use crate::stream::{Keyed, Token};
 use crate::time::Timestamp;
 use crate::timers::Agenda;
-use crate::windows::{Early, Settings, WindowKind, Windowed, Windows};
+use crate::windows::{Early, Settings, Slicing, WindowKind, Windowed, Windows};
 
 /// `let (results, late) = window(keyed, kind, aggregate)`: gathers the items of each key by event time, in [`Tumbling`], [`Hopping`] or
 /// [`Session`] windows, and emits what an [`Aggregate`] makes of each window once event time has come to its end.
@@ -172,7 +172,7 @@ pub(crate) struct Windowing<K, A, W: Windows, G: Aggregate<A>, D, L> {
 }
 
 #[cold]
-fn without_time(id: &StepId) -> Error {
+pub(super) fn without_time(id: &StepId) -> Error {
     Error::new(ErrorKind::Configuration, "an item without a time has come to a window")
         .help("put `let timed = event_time(stream, |item| .., Disorder::bounded(..));` behind the source, on every way from a source to the window")
         .at_step(id)
@@ -342,31 +342,69 @@ fn emit<'a, K: Key, B: 'static, D: Consumer<Keyed<K, Windowed<B>>>>(
     }
 }
 
-/// Adds an item, for which `$find` finds the entry of its key.
-macro_rules! add {
-    ($self:ident, $at:ident, $item:ident, $lookup:expr) => {{
+/// Does something to the windows of a key, which `$lookup` finds.
+macro_rules! with_windows {
+    (
+        $self:ident, $at:ident, $lookup:expr,
+        |$windows:ident, $kept:ident, $settings:ident, $aggregate:ident, $watermark:ident, $emit:ident| $act:expr
+    ) => {{
         let Windowing {
-            id, kind, aggregate, table, by_event, by_processing, clock, now, down, ..
+            id,
+            kind,
+            aggregate: $aggregate,
+            table,
+            by_event,
+            by_processing,
+            clock,
+            now,
+            down,
+            ..
         } = $self;
-        let Some((windows, settings)) = kind else { return };
-        let watermark = clock.watermark();
+        let Some(($windows, $settings)) = kind else { return };
+        let $watermark = clock.watermark();
         let note = Note::beside(id);
-        let fresh = || Entry::of(W::begin::<G::State>(watermark), $at.hash);
+        let fresh = || Entry::of(begin::<_, G::State>($windows, $watermark), $at.hash);
         let EntryMut { key, state: entry } = table.find_or_insert($at.hash, &$lookup, fresh);
         note.clear();
         let note = Note::keyed(id, key);
-        let mut emit = emit(id, $at.hash, key, down);
-        let timed = ($at.time, $item);
-        windows.add(&mut entry.windows, settings, aggregate, timed, watermark, &mut emit);
+        let $emit = &mut emit(id, $at.hash, key, down);
+        let $kept = &mut entry.windows;
+        $act;
         note.clear();
-        entry.arm::<W, G::State>(windows, settings, by_event);
-        if let Some(Early::Every(period)) = settings.early
+        entry.arm::<_, G::State>($windows, $settings, by_event);
+        if let Some(Early::Every(period)) = $settings.early
             && entry.armed.by_processing == Timestamp::MAX
         {
             entry.armed.by_processing = now.after(period);
             by_processing.add(entry.armed.by_processing, $at.hash);
         }
     }};
+}
+
+/// The windows of a key that is new.
+fn begin<W: Windows, S: State>(_: &W, watermark: Timestamp) -> W::Kept<S> {
+    W::begin(watermark)
+}
+
+impl<K, A, G, D, L> Windowing<K, A, Slicing, G, D, L>
+where
+    K: Key,
+    A: 'static,
+    G: Aggregate<A>,
+    D: Consumer<Keyed<K, Windowed<G::Out>>>,
+    L: Consumer<Keyed<K, A>>,
+{
+    /// Adds what was gathered elsewhere of a slice that is not late.
+    pub(super) fn merge(&mut self, at: Place, key: &K, slice: Timestamp, state: &G::State) {
+        with_windows!(self, at, Lent(key), |windows,
+                                            kept,
+                                            settings,
+                                            aggregate,
+                                            watermark,
+                                            emit| {
+            windows.merge(kept, settings, aggregate, (slice, state), watermark, emit);
+        });
+    }
 }
 
 impl<K, A, W, G, D, L> Consumer<Keyed<K, A>> for Windowing<K, A, W, G, D, L>
@@ -385,7 +423,14 @@ where
             self.id.counted().takes();
             return self.late.push(head, item);
         }
-        add!(self, at, item, Lent(head.key));
+        with_windows!(
+            self,
+            at,
+            Lent(head.key),
+            |windows, kept, settings, aggregate, watermark, emit| {
+                windows.add(kept, settings, aggregate, (at.time, item), watermark, emit);
+            }
+        );
     }
     #[inline(always)]
     fn push_key_in_item<X: KeyInItem<Keyed<K, A>>>(&mut self, at: Place, item: A, extract: &X) {
@@ -393,7 +438,14 @@ where
             self.id.counted().takes();
             return self.late.push_key_in_item(at, item, extract);
         }
-        add!(self, at, item, InItem::<Keyed<K, A>, X>(&item, extract));
+        with_windows!(
+            self,
+            at,
+            InItem::<Keyed<K, A>, X>(&item, extract),
+            |windows, kept, settings, aggregate, watermark, emit| {
+                windows.add(kept, settings, aggregate, (at.time, item), watermark, emit);
+            }
+        );
     }
     #[inline(always)]
     fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {

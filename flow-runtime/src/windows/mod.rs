@@ -26,6 +26,8 @@ pub use result::{Pane, Span, Windowed};
 pub use sessions::Session;
 pub use settings::Early;
 pub(crate) use settings::Settings;
+#[doc(hidden)]
+pub use slices::Slicing;
 pub use slices::{Hopping, Tumbling};
 
 use crate::aggregate::Aggregate;

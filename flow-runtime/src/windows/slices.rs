@@ -301,6 +301,29 @@ impl Slicing {
         })
     }
 
+    /// The start of the slice that a time belongs to.
+    #[inline(always)]
+    pub(crate) fn slice(&mut self, at: Timestamp) -> Timestamp {
+        self.grid.slice(at)
+    }
+
+    /// Adds what was gathered elsewhere of a slice that is not late.
+    pub(crate) fn merge<A, G: Aggregate<A>>(
+        &self,
+        kept: &mut Slices<G::State>,
+        settings: &Settings,
+        aggregate: &G,
+        (start, state): (Timestamp, &G::State),
+        watermark: Timestamp,
+        emit: &mut impl FnMut(Windowed<G::Out>),
+    ) {
+        kept.fired = kept.fired.max(watermark);
+        aggregate.merge(kept.slice(start, || aggregate.begin()), state);
+        if settings.counts_panes() {
+            self.fire_at_once(kept, settings, aggregate, start, watermark, emit);
+        }
+    }
+
     /// Gives up slices that no window needs any more.
     fn give_up<S: State>(&self, kept: &mut Slices<S>, settings: &Settings, watermark: Timestamp) {
         let over =
