@@ -15,6 +15,7 @@ use std::marker::PhantomData;
 use crate::control::Control;
 use crate::describe::Describe;
 use crate::stream::{NoKey, Token};
+use crate::time::Timestamp;
 
 /// What an item of a keyed stream carries beside itself. It is `Copy` and lives in registers.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct Head<'a, K> {
     /// The hash of the key's serialised form; 0 without a key. It decides the worker, the key group and
     /// the place in the table, and is never computed again.
     pub hash: u64,
+    /// When the item happened, as `event_time` has told; [`Timestamp::MIN`] where nobody has.
+    pub time: Timestamp,
     /// The key, lent: by the batch that it arrived in, or by the table that owns it.
     pub key: &'a K,
 }
@@ -35,8 +38,23 @@ impl<K> Clone for Head<'_, K> {
 impl<K> Copy for Head<'_, K> {}
 
 impl Head<'static, NoKey> {
+    /// The head of an item without a key and without a time.
+    pub const NONE: Head<'static, NoKey> = Head::at(Timestamp::MIN);
+
     /// The head of an item without a key.
-    pub const NONE: Head<'static, NoKey> = Head { hash: 0, key: &NoKey };
+    #[inline(always)]
+    pub const fn at(time: Timestamp) -> Head<'static, NoKey> {
+        Head { hash: 0, time, key: &NoKey }
+    }
+}
+
+/// A [`Head`] without the key.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// The hash of the key.
+    pub hash: u64,
+    /// When the item happened.
+    pub time: Timestamp,
 }
 
 /// Reads the key of an item out of the item itself, so that it need not be stored twice or cloned to be
@@ -57,9 +75,9 @@ pub trait Consumer<S: Token>: 'static {
     ///
     /// A consumer that does not look a key up itself need not care: the key is cloned and lent.
     #[inline]
-    fn push_key_in_item<X: KeyInItem<S>>(&mut self, hash: u64, item: S::Item, extract: &X) {
+    fn push_key_in_item<X: KeyInItem<S>>(&mut self, at: Place, item: S::Item, extract: &X) {
         let key = extract.to_key(&item);
-        self.push(Head { hash, key: &key }, item);
+        self.push(Head { hash: at.hash, time: at.time, key: &key }, item);
     }
 
     /// Items with keys of these hashes come next, unless a step drops them on the way. A consumer that looks keys up brings
@@ -128,11 +146,12 @@ impl<A: Token, B: Token, X: KeyInItem<A>> KeyInItem<B> for EdgeKey<'_, A, X> {
 impl<A: Token, B: Token, C: Consumer<B>> Consumer<A> for Edge<A, B, C> {
     #[inline(always)]
     fn push(&mut self, head: Head<'_, A::Key>, item: A::Item) {
-        self.to.push(Head { hash: head.hash, key: same_ref(head.key) }, same(item));
+        let Head { hash, time, key } = head;
+        self.to.push(Head { hash, time, key: same_ref(key) }, same(item));
     }
     #[inline(always)]
-    fn push_key_in_item<X: KeyInItem<A>>(&mut self, hash: u64, item: A::Item, extract: &X) {
-        self.to.push_key_in_item(hash, same(item), &EdgeKey::<A, X>(extract, PhantomData));
+    fn push_key_in_item<X: KeyInItem<A>>(&mut self, at: Place, item: A::Item, extract: &X) {
+        self.to.push_key_in_item(at, same(item), &EdgeKey::<A, X>(extract, PhantomData));
     }
     #[inline(always)]
     fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {
@@ -181,9 +200,9 @@ where
         self.second.push(head, item);
     }
     #[inline(always)]
-    fn push_key_in_item<X: KeyInItem<S>>(&mut self, hash: u64, item: S::Item, extract: &X) {
-        self.first.push_key_in_item(hash, (self.duplicate)(&item), extract);
-        self.second.push_key_in_item(hash, item, extract);
+    fn push_key_in_item<X: KeyInItem<S>>(&mut self, at: Place, item: S::Item, extract: &X) {
+        self.first.push_key_in_item(at, (self.duplicate)(&item), extract);
+        self.second.push_key_in_item(at, item, extract);
     }
     #[inline(always)]
     fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {

@@ -1,7 +1,10 @@
 //! Signals: what the engine tells a stage besides its items.
 
+use std::rc::Rc;
+
 use crate::describe::StepId;
 use crate::error::Error;
+use crate::io::PartitionId;
 use crate::recovery::changes::Changes;
 use crate::recovery::recovered::Restoring;
 use crate::time::{Barrier, Epoch, Timestamp};
@@ -23,8 +26,16 @@ pub enum Signal {
     },
     /// Processing time has advanced to [`Control::now`]: fire what is due.
     Tick,
-    /// No item of an earlier event time will come.
-    Watermark(Timestamp),
+    /// How far event time has come. Comes once before the first item, and then whenever it changes.
+    Watermark(EventTime),
+    /// What a source's partition is about. Only told in the stage of a source, to steps that asked to
+    /// [follow partitions](Control::follow_partitions).
+    Partition {
+        /// Its number among [`Control::partitions`].
+        number: usize,
+        /// What it is about.
+        is: Reading,
+    },
     /// The batch is done: hand over buffered output and report failures.
     Flush,
     /// The input has ended for good: emit what is still held back.
@@ -35,6 +46,64 @@ pub enum Signal {
     Committed(Epoch),
 }
 
+/// How far event time has come at one place of a dataflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventTime {
+    /// No item of an earlier time is expected; those that come are late. [`Timestamp::MIN`] at first.
+    pub watermark: Timestamp,
+    /// What is to be expected from upstream.
+    pub standing: Standing,
+}
+
+/// What is to be expected of event time from upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Nothing any more: all partitions upstream have ended, or their items have no time.
+    Ended,
+    /// Nothing at present: no partition upstream has had items for a while. Others do not wait for it.
+    Idle,
+    /// Time goes on.
+    Active,
+}
+
+impl EventTime {
+    /// Where nobody upstream tells a time.
+    pub const UNTIMED: EventTime =
+        EventTime { watermark: Timestamp::MIN, standing: Standing::Ended };
+
+    /// What several inputs come to: the earliest watermark of those that are active; if none is, the latest of those that are
+    /// idle. What has ended counts for nothing. It never goes back behind `before`. `None` while any input has told nothing.
+    pub fn of_all(
+        inputs: impl Iterator<Item = Option<EventTime>> + Clone,
+        before: Option<EventTime>,
+    ) -> Option<EventTime> {
+        if inputs.clone().any(|input| input.is_none()) {
+            return before;
+        }
+        let standing = inputs.clone().flatten().map(|input| input.standing).max()?;
+        let marks = inputs.flatten().filter(|input| input.standing == standing);
+        let marks = marks.map(|input| input.watermark);
+        let watermark = match standing {
+            Standing::Active => marks.min(),
+            Standing::Idle => marks.max(),
+            Standing::Ended => None,
+        };
+        let before = before.map_or(Timestamp::MIN, |before| before.watermark);
+        Some(EventTime { watermark: watermark.unwrap_or(before).max(before), standing })
+    }
+}
+
+/// What a source's partition is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// The items that come next, up to the next flush, are from it.
+    Begins,
+    /// It has nothing to read at present.
+    Waits,
+    /// It has been read to its end.
+    Ended,
+}
+
 /// A [`Signal`] on its way through a stage, and what the consumers answer.
 #[derive(Debug)]
 pub struct Control<'a> {
@@ -43,6 +112,7 @@ pub struct Control<'a> {
     answer: &'a mut Answer,
     changes: Option<&'a mut Changes>,
     restoring: Option<Restoring<'a>>,
+    partitions: Option<Rc<[PartitionId]>>,
 }
 
 /// What the consumers of a stage answered to a signal.
@@ -52,6 +122,10 @@ pub struct Answer {
     pub wake_at: Option<Timestamp>,
     /// Whether a consumer wants to know processing time before items come.
     pub uses_time: bool,
+    /// Whether a consumer wants to know what the partitions of its source are about.
+    pub follows_partitions: bool,
+    /// Whether a consumer has asked not to read the partition that it was told of.
+    pub holds: bool,
     /// Items that sinks have encoded since they were last asked.
     pub items_out: u64,
     /// The first failure. The run ends with it.
@@ -70,7 +144,7 @@ pub(crate) struct Kept {
 impl<'a> Control<'a> {
     /// A signal sent at the processing time `now`.
     pub fn new(signal: Signal, now: Timestamp, answer: &'a mut Answer) -> Self {
-        Control { signal, now, answer, changes: None, restoring: None }
+        Control { signal, now, answer, changes: None, restoring: None, partitions: None }
     }
 
     /// The same, to a stage whose changes are saved: at a barrier they go to `changes`.
@@ -113,6 +187,31 @@ impl<'a> Control<'a> {
     /// Asks for a [`Signal::Tick`] before items that come after a pause. Asked on [`Signal::Open`].
     pub fn use_time(&mut self) {
         self.answer.uses_time = true;
+    }
+
+    /// The same stage is told something else first, by a step that acts on `self`.
+    pub fn with<R>(&mut self, signal: Signal, tell: impl FnOnce(&mut Control<'_>) -> R) -> R {
+        tell(&mut Control::new(signal, self.now, self.answer))
+    }
+
+    /// In the stage of a source: its partitions on this worker, on [`Signal::Restore`] and [`Signal::Open`].
+    pub fn partitions(&self) -> Option<&Rc<[PartitionId]>> {
+        self.partitions.as_ref()
+    }
+
+    /// The same, in the stage of a source that reads these partitions.
+    pub fn reading(&mut self, partitions: &Rc<[PartitionId]>) {
+        self.partitions = Some(Rc::clone(partitions));
+    }
+
+    /// Asks for [`Signal::Partition`]. Asked on [`Signal::Open`].
+    pub fn follow_partitions(&mut self) {
+        self.answer.follows_partitions = true;
+    }
+
+    /// Asks not to read the partition now that the signal speaks of, but to ask again.
+    pub fn hold(&mut self) {
+        self.answer.holds = true;
     }
 
     /// Says what a step keeps, to whoever asks at a barrier of a run that is profiled.

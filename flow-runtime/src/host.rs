@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::io::{Apply, Delivery, Io, PartitionId, Source};
 use crate::state::{group_of, worker_of};
 use crate::stream::Stream;
+use crate::time::Timestamp;
 
 /// How an exchange spreads its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +35,54 @@ pub enum Spread {
     ToAll,
 }
 
+/// Rows on their way, and when they happened.
+///
+/// The times stand apart, so that a stream without them carries nothing for them.
+#[derive(Debug)]
+pub struct Batch<R> {
+    /// The rows.
+    pub rows: Vec<R>,
+    /// The time of each row, or nothing at all where no row has one.
+    pub times: Vec<Timestamp>,
+}
+
+impl<R> Default for Batch<R> {
+    fn default() -> Self {
+        Batch { rows: Vec::new(), times: Vec::new() }
+    }
+}
+
+impl<R> Batch<R> {
+    /// Adds a row.
+    #[inline(always)]
+    pub fn push(&mut self, time: Timestamp, row: R) {
+        // Within a stage without times this is known when the program is compiled, and nothing of it is left.
+        if time != Timestamp::MIN {
+            self.times.resize(self.rows.len(), Timestamp::MIN);
+            self.times.push(time);
+        }
+        self.rows.push(row);
+    }
+
+    /// What is to be done before the batch is handed over: rows without a time may have followed such as have one.
+    #[inline]
+    pub fn seal(&mut self) {
+        if !self.times.is_empty() {
+            self.times.resize(self.rows.len(), Timestamp::MIN);
+        }
+    }
+
+    /// Takes everything out.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.times.clear();
+    }
+}
+
 /// The receiving end of a boundary: the first thing of a stage.
 pub trait Inlet<R>: 'static {
-    /// Takes a batch that came in by input `port`, and leaves `rows` empty.
-    fn batch(&mut self, port: usize, rows: &mut Vec<R>);
+    /// Takes a batch that came in by input `port`, and leaves it empty.
+    fn batch(&mut self, port: usize, batch: &mut Batch<R>);
     /// Acts on a signal and forwards it.
     fn control(&mut self, control: &mut Control<'_>);
     /// Names the steps of the stage.
@@ -53,12 +98,13 @@ pub trait Inlet<R>: 'static {
 /// The sending end of a boundary. Its type names the row only, never what lies downstream: types do not grow
 /// across a boundary.
 pub trait Outlet<R>: 'static {
-    /// Sends a row. `route` is the hash, or the number of a worker, as the [`Spread`] says; otherwise ignored.
-    fn send(&mut self, route: u64, row: R);
+    /// Sends a row. `route` is the hash, or the number of a worker, as the [`Spread`] says; otherwise ignored. `time` is when the
+    /// row happened, or [`Timestamp::MIN`].
+    fn send(&mut self, route: u64, time: Timestamp, row: R);
     /// Sends a row to every worker, as [`Spread::ToAll`] says. Apart from [`send`](Outlet::send), which stands in the loop of
     /// every stage: where a row's address is taken, to copy it, a row is built in memory instead of registers.
     fn send_to_all(&mut self, row: R) {
-        self.send(0, row);
+        self.send(0, Timestamp::MIN, row);
     }
     /// Acts on a signal: hands over what is buffered on a flush, and ends the epoch on a barrier. The others mean nothing to
     /// an outlet, for the host tells every stage of them.

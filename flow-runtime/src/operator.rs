@@ -8,7 +8,7 @@ use std::borrow::Borrow;
 use std::marker::PhantomData;
 
 use crate::bounds::Key;
-use crate::consumer::{Consumer, Head, KeyInItem};
+use crate::consumer::{Consumer, Head, KeyInItem, Place};
 use crate::control::{Control, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::failure::Note;
@@ -203,9 +203,9 @@ where
         }
     }
     #[inline(always)]
-    fn push_key_in_item<X: KeyInItem<U::With<A>>>(&mut self, hash: u64, item: A, extract: &X) {
+    fn push_key_in_item<X: KeyInItem<U::With<A>>>(&mut self, at: Place, item: A, extract: &X) {
         if self.passes(&item) {
-            self.down.push_key_in_item(hash, item, extract);
+            self.down.push_key_in_item(at, item, extract);
         }
     }
     #[inline(always)]
@@ -351,7 +351,7 @@ where
     fn run(
         id: &StepId,
         config: &C,
-        hash: u64,
+        Place { hash, time }: Place,
         entry: EntryMut<'_, Q::Owned, Op::Held>,
         item: A,
         down: &mut D,
@@ -361,7 +361,7 @@ where
         let emitted = note.emitted();
         Op::call(config, state, key.borrow(), item, &mut move |out| {
             emitted.one();
-            down.push(Head { hash, key }, out);
+            down.push(Head { hash, time, key }, out);
         });
         note.clear();
         if state.is_gone() { Kept::No } else { Kept::Yes }
@@ -436,22 +436,23 @@ where
         let note = Note::beside(&self.id);
         let entry = self.table.find_or_insert(head.hash, &Lent(head.key), Op::Held::fresh);
         note.clear();
-        let kept = Self::run(&self.id, &self.config, head.hash, entry, item, &mut self.down);
+        let at = Place { hash: head.hash, time: head.time };
+        let kept = Self::run(&self.id, &self.config, at, entry, item, &mut self.down);
         self.after(head.hash, kept);
     }
     #[inline(always)]
     fn push_key_in_item<X: KeyInItem<Keyed<Q::Owned, A>>>(
         &mut self,
-        hash: u64,
+        at: Place,
         item: A,
         extract: &X,
     ) {
         let lookup = InItem::<Keyed<Q::Owned, A>, X>(&item, extract);
         let note = Note::beside(&self.id);
-        let entry = self.table.find_or_insert(hash, &lookup, Op::Held::fresh);
+        let entry = self.table.find_or_insert(at.hash, &lookup, Op::Held::fresh);
         note.clear();
-        let kept = Self::run(&self.id, &self.config, hash, entry, item, &mut self.down);
-        self.after(hash, kept);
+        let kept = Self::run(&self.id, &self.config, at, entry, item, &mut self.down);
+        self.after(at.hash, kept);
     }
     #[inline(always)]
     fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {

@@ -10,11 +10,12 @@ use flow_runtime::consumer::{Consumer, Head};
 use flow_runtime::control::{Control, Signal};
 use flow_runtime::describe::{Describe, StepId};
 use flow_runtime::graph::Graph;
-use flow_runtime::host::{Host, Inlet, Outlet, Spread};
+use flow_runtime::host::{Batch, Host, Inlet, Outlet, Spread};
 use flow_runtime::io::{Io, PartitionId, Poll, PollContext, Reader, Resume, Source, replay};
 use flow_runtime::plan::{FlowPlan, Plan0};
 use flow_runtime::prelude::*;
 use flow_runtime::stream::NoKey;
+use flow_runtime::time::Timestamp;
 use flow_runtime::{Error, ErrorKind};
 use flow_tests::collect::Collect;
 use flow_tests::given::{Given, given};
@@ -152,7 +153,7 @@ struct Breaks<O> {
 
 impl<O: Outlet<u64>> Consumer<Stream<u64>> for Breaks<O> {
     fn push(&mut self, _: Head<'_, NoKey>, item: u64) {
-        self.out.send(0, item);
+        self.out.send(0, Timestamp::MIN, item);
     }
     fn control(&mut self, control: &mut Control<'_>) {
         let barrier = matches!(control.signal(), Signal::Barrier(_));
@@ -160,7 +161,7 @@ impl<O: Outlet<u64>> Consumer<Stream<u64>> for Breaks<O> {
             self.out.control(control);
         }
         if barrier && self.breach == Breach::Late {
-            self.out.send(0, 0);
+            self.out.send(0, Timestamp::MIN, 0);
         }
     }
     fn describe(&self, to: &mut dyn Describe) {
@@ -174,8 +175,8 @@ impl<O: Outlet<u64>> Consumer<Stream<u64>> for Breaks<O> {
 struct Ends;
 
 impl Inlet<u64> for Ends {
-    fn batch(&mut self, _: usize, rows: &mut Vec<u64>) {
-        rows.clear();
+    fn batch(&mut self, _: usize, batch: &mut Batch<u64>) {
+        batch.clear();
     }
     fn control(&mut self, _: &mut Control<'_>) {}
     fn describe(&self, _: &mut dyn Describe) {}

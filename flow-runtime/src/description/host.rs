@@ -16,6 +16,7 @@ use crate::io::replay::ReplayKind;
 use crate::io::{Io, PartitionId, Source};
 use crate::state::GROUPS;
 use crate::stream::Stream;
+use crate::time::Timestamp;
 
 pub(super) enum DescribeHost {}
 
@@ -137,7 +138,7 @@ pub(super) struct Named<R> {
 }
 
 impl<R: 'static> Outlet<R> for Named<R> {
-    fn send(&mut self, _: u64, _: R) {}
+    fn send(&mut self, _: u64, _: Timestamp, _: R) {}
     fn control(&mut self, _: &mut Control<'_>) {}
     fn describe(&self, to: &mut dyn Describe) {
         to.outlet(self.outlet);

@@ -4,12 +4,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossbeam_queue::SegQueue;
 
+use crate::control::EventTime;
+use crate::host::Batch;
 use crate::time::{Barrier, Epoch};
 
 /// What stands in a queue.
 #[derive(Debug)]
 pub(crate) enum Message<R> {
-    Batch(Vec<R>),
+    Batch(Batch<R>),
+    /// How far the sender's event time has come.
+    EventTime(EventTime),
     Marker(Marker),
 }
 
@@ -33,7 +37,7 @@ pub(crate) enum Then {
     Finish,
 }
 
-/// A queue of batches and markers in order. Only batches count towards its limit.
+/// A queue of batches, markers and watermarks in order. Only batches count towards its limit.
 #[derive(Debug)]
 pub(crate) struct Fifo<R> {
     messages: SegQueue<Message<R>>,
@@ -42,7 +46,7 @@ pub(crate) struct Fifo<R> {
     /// The sender waits for room.
     waiting: AtomicBool,
     /// Emptied buffers on their way back to the sender, so that memory is freed where it was allocated.
-    spare: SegQueue<Vec<R>>,
+    spare: SegQueue<Batch<R>>,
 }
 
 impl<R> Fifo<R> {
@@ -57,13 +61,17 @@ impl<R> Fifo<R> {
         }
     }
 
-    pub(crate) fn push(&self, rows: Vec<R>) {
+    pub(crate) fn push(&self, rows: Batch<R>) {
         self.batches.fetch_add(1, Ordering::SeqCst);
         self.messages.push(Message::Batch(rows));
     }
 
     pub(crate) fn mark(&self, marker: Marker) {
         self.messages.push(Message::Marker(marker));
+    }
+
+    pub(crate) fn event_time(&self, time: EventTime) {
+        self.messages.push(Message::EventTime(time));
     }
 
     pub(crate) fn pop(&self) -> Option<Message<R>> {
@@ -93,14 +101,14 @@ impl<R> Fifo<R> {
         self.waiting.load(Ordering::SeqCst) && self.waiting.swap(false, Ordering::SeqCst)
     }
 
-    pub(crate) fn recycle(&self, mut rows: Vec<R>) {
+    pub(crate) fn recycle(&self, mut rows: Batch<R>) {
         rows.clear();
         if self.spare.len() < self.limit {
             self.spare.push(rows);
         }
     }
 
-    pub(crate) fn buffer(&self) -> Vec<R> {
+    pub(crate) fn buffer(&self) -> Batch<R> {
         self.spare.pop().unwrap_or_default()
     }
 }

@@ -7,12 +7,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::control::{Control, Signal};
+use crate::control::{Control, EventTime, Signal};
 use crate::describe::{Describe, OutletId};
 use crate::engine::core::Core;
 use crate::engine::fifo::Fifo;
-use crate::host::{Outlet, Spread};
+use crate::host::{Batch, Outlet, Spread};
 use crate::state::{group_of, worker_of};
+use crate::time::Timestamp;
 
 /// A batch is handed over at this many rows ..
 const BATCH_ROWS: usize = 1024;
@@ -23,8 +24,8 @@ const BATCH_BYTES: usize = 64 * 1024;
 pub(crate) trait Receive<R> {
     /// Whether a batch may be taken now, ahead of what waits in the queues.
     fn is_free(&mut self, lane: usize, waker: &Waker) -> bool;
-    /// Takes a batch, and leaves `rows` empty.
-    fn take(&mut self, lane: usize, rows: &mut Vec<R>);
+    /// Takes a batch, and leaves it empty.
+    fn take(&mut self, lane: usize, batch: &mut Batch<R>);
 }
 
 /// How rows find their way.
@@ -58,7 +59,7 @@ pub(crate) struct Sending<R> {
 
 struct Lane<R> {
     to: usize,
-    rows: Vec<R>,
+    batch: Batch<R>,
     queue: Arc<Fifo<R>>,
 }
 
@@ -93,7 +94,7 @@ impl<R: 'static> Sending<R> {
             turn: core.who % queues.len(),
             lanes: queues
                 .into_iter()
-                .map(|(to, queue)| Lane { to, rows: Vec::new(), queue })
+                .map(|(to, queue)| Lane { to, batch: Batch::default(), queue })
                 .collect(),
             core,
             stage: receiver.stage,
@@ -109,10 +110,10 @@ impl<R: 'static> Sending<R> {
     }
 
     #[inline(always)]
-    fn add(&mut self, lane: usize, row: R) {
-        let rows = &mut self.lanes[lane].rows;
-        rows.push(row);
-        if rows.len() >= self.batch_rows {
+    fn add(&mut self, lane: usize, time: Timestamp, row: R) {
+        let batch = &mut self.lanes[lane].batch;
+        batch.push(time, row);
+        if batch.rows.len() >= self.batch_rows {
             self.hand_over(lane);
         }
     }
@@ -122,23 +123,24 @@ impl<R: 'static> Sending<R> {
     #[inline(never)]
     fn hand_over(&mut self, at: usize) {
         let lane = &mut self.lanes[at];
-        if lane.rows.is_empty() {
+        if lane.batch.rows.is_empty() {
             return;
         }
+        lane.batch.seal();
         if let Some(meter) = self.core.meter() {
-            meter.sent(self.id, lane.rows.len());
+            meter.sent(self.id, lane.batch.rows.len());
         }
         if self.own == Some(at)
             && lane.queue.is_empty()
             && let Ok(mut stage) = self.stage.try_borrow_mut()
             && stage.is_free(self.lane_there, self.core.waker())
         {
-            let rows = &mut lane.rows;
+            let batch = &mut lane.batch;
             self.core.in_place(self.stage_at, || {
                 if let Some(meter) = self.core.meter() {
-                    meter.took(rows.len(), false);
+                    meter.took(batch.rows.len(), false);
                 }
-                stage.take(self.lane_there, rows);
+                stage.take(self.lane_there, batch);
             });
             drop(stage);
             // A flat_map may push for ever: it must notice that the run has ended.
@@ -146,8 +148,8 @@ impl<R: 'static> Sending<R> {
             return;
         }
         let mut next = lane.queue.buffer();
-        next.reserve(self.batch_rows.min(lane.rows.len().next_power_of_two()));
-        lane.queue.push(mem::replace(&mut lane.rows, next));
+        next.rows.reserve(self.batch_rows.min(lane.batch.rows.len().next_power_of_two()));
+        lane.queue.push(mem::replace(&mut lane.batch, next));
         if lane.to != self.core.who {
             self.core.link.env.unpark(lane.to);
         }
@@ -158,6 +160,17 @@ impl<R: 'static> Sending<R> {
 
     fn hand_over_all(&mut self) {
         (0..self.lanes.len()).for_each(|lane| self.hand_over(lane));
+    }
+
+    /// Tells how far event time has come, behind the items that were sent before.
+    fn event_time(&mut self, time: EventTime) {
+        self.hand_over_all();
+        for lane in &self.lanes {
+            lane.queue.event_time(time);
+            if lane.to != self.core.who {
+                self.core.link.env.unpark(lane.to);
+            }
+        }
     }
 
     fn mark(&mut self) {
@@ -177,20 +190,20 @@ impl<R: 'static> Sending<R> {
 
 impl<R: 'static> Outlet<R> for Sending<R> {
     #[inline(always)]
-    fn send(&mut self, route: u64, row: R) {
+    fn send(&mut self, route: u64, time: Timestamp, row: R) {
         if self.lanes.len() == 1 {
-            return self.add(0, row);
+            return self.add(0, time, row);
         }
         match self.way {
-            Way::One => self.add(0, row),
+            Way::One => self.add(0, time, row),
             Way::Spread(Spread::ByHash) => {
                 let lane = worker_of(group_of(route, self.groups), self.groups, self.lanes.len());
-                self.add(lane, row);
+                self.add(lane, time, row);
             }
-            Way::Spread(Spread::ToWorker) => self.add(route as usize, row),
+            Way::Spread(Spread::ToWorker) => self.add(route as usize, time, row),
             Way::Spread(Spread::Balanced) => {
-                self.add(self.turn, row);
-                if self.lanes[self.turn].rows.is_empty() {
+                self.add(self.turn, time, row);
+                if self.lanes[self.turn].batch.rows.is_empty() {
                     self.turn = (self.turn + 1) % self.lanes.len();
                 }
             }
@@ -202,10 +215,10 @@ impl<R: 'static> Outlet<R> for Sending<R> {
         if self.lanes.len() > 1 {
             let duplicate = self.duplicate.expect("rows that go to all workers are `Clone`");
             for lane in 1..self.lanes.len() {
-                self.add(lane, duplicate(&row));
+                self.add(lane, Timestamp::MIN, duplicate(&row));
             }
         }
-        self.add(0, row);
+        self.add(0, Timestamp::MIN, row);
     }
 
     fn control(&mut self, control: &mut Control<'_>) {
@@ -217,6 +230,7 @@ impl<R: 'static> Outlet<R> for Sending<R> {
                 }
             }
             Signal::Barrier(_) => self.mark(),
+            Signal::Watermark(time) => self.event_time(time),
             _ => {}
         }
     }

@@ -1,12 +1,13 @@
 //! A source's stage: polls the readers of the partitions that were dealt to this worker.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 
 use crate::at_home::AtHome;
 use crate::consumer::{Consumer, Head};
-use crate::control::Signal;
+use crate::control::{EventTime, Reading, Signal};
 use crate::describe::{OutletId, StepId};
 use crate::engine::core::{Core, Stage};
 use crate::engine::fifo::{Marker, Then};
@@ -84,6 +85,7 @@ impl<R> Open<R> {
 pub(crate) struct SourceStage<S: Source, D> {
     id: StepId,
     readers: Vec<Open<S::Reader>>,
+    partitions: Rc<[PartitionId]>,
     down: AtHome<D>,
     /// The reader to poll next.
     turn: usize,
@@ -91,6 +93,8 @@ pub(crate) struct SourceStage<S: Source, D> {
     /// Items were emitted since the last barrier.
     emitted: bool,
     unflushed: bool,
+    /// The first epoch has begun.
+    opened: bool,
     ended: bool,
     answered: Answered,
 }
@@ -111,22 +115,37 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
                 let waker = Waker::from(Arc::clone(&woken));
                 Open { partition, number, reader, next: Poll::Ready, woken, waker, saved }
             })
-            .collect();
+            .collect::<Vec<_>>();
         SourceStage {
             id,
+            partitions: readers.iter().map(|open| open.partition.clone()).collect(),
             readers,
             down: AtHome::new(down),
             turn: 0,
             epoch: Epoch(0),
             emitted: false,
             unflushed: false,
+            opened: false,
             ended: false,
             answered: Answered::default(),
         }
     }
 
     fn signal(&mut self, core: &Core, signal: Signal) {
-        self.answered.tell(core, &self.id, signal, |control| self.down.get().control(control));
+        self.answered.tell(core, &self.id, signal, |control| {
+            if let Signal::Restore | Signal::Open { .. } = signal {
+                control.reading(&self.partitions);
+            }
+            self.down.get().control(control);
+        });
+    }
+
+    /// Tells steps that follow it what a partition is about. Answers whether it may be read.
+    fn tell_of(&mut self, core: &Core, number: usize, is: Reading) -> bool {
+        if self.answered.follows_partitions {
+            self.signal(core, Signal::Partition { number, is });
+        }
+        !std::mem::take(&mut self.answered.holds)
     }
 
     /// Saves how far each partition has been read, if that has changed.
@@ -196,6 +215,13 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> SourceStage<S, D> {
             core.link.tell_coordinator(ToCoordinator::Ended { partition: open.number });
         }
         open.next = next;
+        match next {
+            Poll::Ready => {}
+            Poll::End => drop(self.tell_of(core, at, Reading::Ended)),
+            Poll::Pending | Poll::At(_) | Poll::Epoch(_) => {
+                self.tell_of(core, at, Reading::Waits);
+            }
+        }
         Ok(items)
     }
 }
@@ -227,6 +253,10 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for SourceStage<S, D> {
     fn open(&mut self, core: &Core, barrier: Barrier, epoch: Epoch) {
         self.epoch = epoch;
         self.signal(core, Signal::Open { barrier, epoch });
+        if !std::mem::replace(&mut self.opened, true) {
+            // A step that tells times says something else in its place.
+            self.signal(core, Signal::Watermark(EventTime::UNTIMED));
+        }
         // A step that waits for a time since before the barrier says so when it is flushed.
         self.unflushed = true;
     }
@@ -241,9 +271,11 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for SourceStage<S, D> {
             return Polled { ended: self.ended, ..Polled::default() };
         }
         let count = self.readers.len();
-        let ready = (0..count)
-            .map(|n| (self.turn + n) % count)
-            .find(|&at| self.readers[at].is_ready(core.now(), self.epoch));
+        let first = self.turn;
+        let ready = (0..count).map(|n| (first + n) % count).find(|&at| {
+            self.readers[at].is_ready(core.now(), self.epoch)
+                && self.tell_of(core, at, Reading::Begins)
+        });
         let Some(at) = ready else { return Polled::default() };
         self.turn = at + 1;
         self.unflushed = true;

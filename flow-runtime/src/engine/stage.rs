@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::control::Signal;
+use crate::control::{EventTime, Signal};
 use crate::describe::{Describe, OutletId, StepId, StepInfo};
 use crate::engine::core::{Core, Stage};
 use crate::engine::fifo::{Fifo, Marker, Message, Then};
 use crate::engine::outlet::Receive;
 use crate::engine::tell::Answered;
-use crate::host::Inlet;
+use crate::host::{Batch, Inlet};
 use crate::time::{Barrier, Epoch, Timestamp};
 
 /// The most batches taken in one run, so that markers and other stages get their turn.
@@ -24,6 +24,8 @@ struct Lane<R> {
     queue: Arc<Fifo<R>>,
     /// Its marker has come.
     blocked: bool,
+    /// How far the sender's event time has come, as far as it has told.
+    time: Option<EventTime>,
 }
 
 /// A stage behind a boundary.
@@ -37,6 +39,8 @@ pub(crate) struct InletStage<R, I> {
     /// Rows came in since the last flush.
     unflushed: bool,
     ended: bool,
+    /// What all lanes together have told of event time.
+    time: Option<EventTime>,
     answered: Answered,
 }
 
@@ -49,7 +53,7 @@ impl<R: 'static, I: Inlet<R>> InletStage<R, I> {
     ) -> Self {
         let lanes: Vec<_> = lanes
             .into_iter()
-            .map(|(port, from, queue)| Lane { port, from, queue, blocked: false })
+            .map(|(port, from, queue)| Lane { port, from, queue, blocked: false, time: None })
             .collect();
         InletStage {
             id,
@@ -59,12 +63,26 @@ impl<R: 'static, I: Inlet<R>> InletStage<R, I> {
             turn: 0,
             unflushed: false,
             ended: false,
+            time: None,
             answered: Answered::default(),
         }
     }
 
     fn signal(&mut self, core: &Core, signal: Signal) {
         self.answered.tell(core, &self.id, signal, |control| self.inlet.control(control));
+    }
+
+    /// A sender has told of its event time: tells the steps what all of them have come to.
+    fn advance(&mut self, core: &Core) {
+        let lanes = self.lanes.iter().map(|lane| lane.time);
+        let time = EventTime::of_all(lanes, self.time);
+        if time != self.time {
+            self.time = time;
+            if let Some(time) = time {
+                self.unflushed = true;
+                self.signal(core, Signal::Watermark(time));
+            }
+        }
     }
 
     /// All markers have come.
@@ -97,10 +115,10 @@ impl<R: 'static, I: Inlet<R>> Receive<R> for InletStage<R, I> {
         !self.lanes[lane].blocked && self.inlet.ready(waker)
     }
 
-    fn take(&mut self, lane: usize, rows: &mut Vec<R>) {
+    fn take(&mut self, lane: usize, batch: &mut Batch<R>) {
         self.unflushed = true;
-        self.inlet.batch(self.lanes[lane].port, rows);
-        rows.clear();
+        self.inlet.batch(self.lanes[lane].port, batch);
+        batch.clear();
     }
 }
 
@@ -133,7 +151,7 @@ impl<R: 'static, I: Inlet<R>> Stage for InletStage<R, I> {
             let message = if lane.blocked { None } else { lane.queue.pop() };
             match message {
                 None => idle += 1,
-                Some(Message::Batch(mut rows)) => {
+                Some(Message::Batch(mut batch)) => {
                     idle = 0;
                     taken += 1;
                     let (port, from, queue) = (lane.port, lane.from, Arc::clone(&lane.queue));
@@ -142,14 +160,19 @@ impl<R: 'static, I: Inlet<R>> Stage for InletStage<R, I> {
                     }
                     self.unflushed = true;
                     if let Some(meter) = core.meter() {
-                        meter.took(rows.len(), from != core.who);
+                        meter.took(batch.rows.len(), from != core.who);
                     }
-                    self.inlet.batch(port, &mut rows);
-                    queue.recycle(rows);
+                    self.inlet.batch(port, &mut batch);
+                    queue.recycle(batch);
                     core.stop_if_aborted();
                     if !self.inlet.ready(core.waker()) {
                         break;
                     }
+                }
+                Some(Message::EventTime(time)) => {
+                    taken += 1;
+                    lane.time = Some(time);
+                    self.advance(core);
                 }
                 Some(Message::Marker(marker)) => {
                     taken += 1;

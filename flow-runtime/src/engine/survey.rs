@@ -18,6 +18,7 @@ use crate::recovery::manifest::StepSpec;
 use crate::recovery::recovered::Recovered;
 use crate::state::GROUPS;
 use crate::stream::Stream;
+use crate::time::Timestamp;
 
 /// What a survey found.
 #[derive(Default)]
@@ -368,7 +369,7 @@ impl Host for Surveying {
 pub(crate) struct Nowhere;
 
 impl<R: 'static> Outlet<R> for Nowhere {
-    fn send(&mut self, _: u64, _: R) {}
+    fn send(&mut self, _: u64, _: Timestamp, _: R) {}
     fn control(&mut self, _: &mut Control<'_>) {}
     fn describe(&self, _: &mut dyn Describe) {}
 }

@@ -12,6 +12,10 @@ use crate::time::Timestamp;
 pub(crate) struct Answered {
     /// Somebody wants to know the time before items come.
     pub(crate) uses_time: bool,
+    /// Somebody wants to know what the partitions of the source are about.
+    pub(crate) follows_partitions: bool,
+    /// Somebody has asked, on the last signal, not to read a partition now.
+    pub(crate) holds: bool,
     /// Somebody wants a tick then.
     pub(crate) wake_at: Option<Timestamp>,
 }
@@ -49,6 +53,8 @@ impl Answered {
         control(&mut message);
         core.take(&mut answer, id);
         self.uses_time |= answer.uses_time;
+        self.follows_partitions |= answer.follows_partitions;
+        self.holds = answer.holds;
         // Asked anew on these, so that what has fired is forgotten.
         if let Signal::Flush | Signal::Tick = signal {
             self.wake_at = answer.wake_at;

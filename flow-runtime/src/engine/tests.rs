@@ -12,7 +12,7 @@ use crate::engine::{Settings, launch};
 use crate::env::Real;
 use crate::error::{Error, ErrorKind};
 use crate::graph::Graph;
-use crate::host::{Host, Inlet, Outlet, Spread};
+use crate::host::{Batch, Host, Inlet, Outlet, Spread};
 use crate::io::{
     Encoder, Io, PartitionId, Poll, PollContext, Reader, Resume, Sink, SinkWriter, Source,
     delivery, replay,
@@ -20,7 +20,7 @@ use crate::io::{
 use crate::plan::{FlowPlan, Plan0, Plan1, Plan2};
 use crate::steps::{flat_map, key_by, map, merge, sink, source, stateful_map};
 use crate::stream::{Keyed, NoKey, Stream, Token};
-use crate::time::{Barrier, Epoch};
+use crate::time::{Barrier, Epoch, Timestamp};
 use crate::{Dataflow, EpochPolicy, Virtual};
 
 /// Numbers `0..count`, split over partitions, with an epoch each `per_epoch` if that is given.
@@ -358,8 +358,8 @@ struct Hop<O>(O);
 struct End(Arc<AtomicU64>);
 
 impl<O: Outlet<u64>> Inlet<u64> for Hop<O> {
-    fn batch(&mut self, _: usize, rows: &mut Vec<u64>) {
-        rows.drain(..).for_each(|row| self.0.send(row << 32, row));
+    fn batch(&mut self, _: usize, batch: &mut Batch<u64>) {
+        batch.rows.drain(..).for_each(|row| self.0.send(row << 32, Timestamp::MIN, row));
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.0.control(control);
@@ -371,7 +371,7 @@ impl<O: Outlet<u64>> Inlet<u64> for Hop<O> {
 
 impl<O: Outlet<u64>> Consumer<Stream<u64>> for Hop<O> {
     fn push(&mut self, _: Head<'_, NoKey>, item: u64) {
-        self.0.send(item << 32, item);
+        self.0.send(item << 32, Timestamp::MIN, item);
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.0.control(control);
@@ -382,8 +382,8 @@ impl<O: Outlet<u64>> Consumer<Stream<u64>> for Hop<O> {
 }
 
 impl Inlet<u64> for End {
-    fn batch(&mut self, _: usize, rows: &mut Vec<u64>) {
-        self.0.fetch_add(rows.drain(..).len() as u64, Ordering::Relaxed);
+    fn batch(&mut self, _: usize, batch: &mut Batch<u64>) {
+        self.0.fetch_add(batch.rows.drain(..).len() as u64, Ordering::Relaxed);
     }
     fn control(&mut self, _: &mut Control<'_>) {}
     fn describe(&self, _: &mut dyn Describe) {}

@@ -14,12 +14,13 @@ use crate::describe::{Describe, StepId, StepInfo};
 use crate::error::Error;
 use crate::failure::Note;
 use crate::graph::{Kind, Operator};
-use crate::host::{Host, Inlet, Outlet, Spread};
+use crate::host::{Batch, Host, Inlet, Outlet, Spread};
 use crate::plan::Plan1;
 use crate::recovery::manifest::StepSpec;
 use crate::recovery::recovered::Restoring;
 use crate::state::{LoadError, Reader, Shape, State};
 use crate::stream::{Broadcast, NoKey, Stream};
+use crate::time::Timestamp;
 
 /// `broadcast(changes, |value: &mut V, change| ..)`: a value that every worker has, beginning as the default, to be
 /// read by any step as a `&V` parameter.
@@ -135,7 +136,7 @@ pub struct ToSequencer<O> {
 
 impl<C: 'static, O: Outlet<C>> Consumer<Stream<C>> for ToSequencer<O> {
     fn push(&mut self, _: Head<'_, NoKey>, change: C) {
-        self.out.send(0, change);
+        self.out.send(0, Timestamp::MIN, change);
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.out.control(control);
@@ -152,8 +153,8 @@ struct Sequencer<C, O> {
 }
 
 impl<C: Item, O: Outlet<C>> Inlet<C> for Sequencer<C, O> {
-    fn batch(&mut self, _: usize, rows: &mut Vec<C>) {
-        rows.drain(..).for_each(|change| self.out.send_to_all(change));
+    fn batch(&mut self, _: usize, batch: &mut Batch<C>) {
+        batch.rows.drain(..).for_each(|change| self.out.send_to_all(change));
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.out.control(control);
@@ -199,10 +200,11 @@ impl<V, F> Copies<V, F> {
 }
 
 impl<C: Item, V: 'static, F: Fn(&mut V, C) + 'static> Inlet<C> for Copies<V, F> {
-    fn batch(&mut self, _: usize, rows: &mut Vec<C>) {
+    fn batch(&mut self, _: usize, batch: &mut Batch<C>) {
         self.changed = true;
         let note = Note::of(&self.id);
-        self.copy.change(|value| rows.drain(..).for_each(|change| (self.fold)(value, change)));
+        let rows = batch.rows.drain(..);
+        self.copy.change(|value| rows.for_each(|change| (self.fold)(value, change)));
         note.clear();
     }
     fn control(&mut self, control: &mut Control<'_>) {

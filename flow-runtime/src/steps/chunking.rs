@@ -27,7 +27,8 @@ use crate::time::Timestamp;
 /// A keyed stream is gathered key by key, and the gathered items are the key's state. A plain stream is gathered worker by
 /// worker and has no state: its open chunk is emitted at every barrier.
 ///
-/// A size of 0 counts as 1.
+/// A size of 0 counts as 1. A chunk has the event time of the item that filled it; one that is emitted because its period is over
+/// has the time that event time has come to.
 ///
 /// ```
 /// use flow_runtime::io::{Collect, collect, from_iter};
@@ -96,6 +97,7 @@ impl<H: Host, T: 'static, D: Consumer<Stream<Vec<T>>>> Plan1<H, Stream<T>, (D,)>
             size: self.size,
             period: self.period,
             now: Timestamp::MIN,
+            watermark: Timestamp::MIN,
             due: None,
             items: Vec::new(),
             down,
@@ -109,40 +111,42 @@ struct Gather<T, D> {
     size: usize,
     period: Duration,
     now: Timestamp,
+    watermark: Timestamp,
     due: Option<Timestamp>,
     items: Vec<T>,
     down: D,
 }
 
 impl<T: 'static, D: Consumer<Stream<Vec<T>>>> Gather<T, D> {
-    fn emit(&mut self) {
+    fn emit(&mut self, time: Timestamp) {
         self.due = None;
         if !self.items.is_empty() {
             self.id.counted().emits();
-            self.down.push(Head::NONE, mem::take(&mut self.items));
+            self.down.push(Head::at(time), mem::take(&mut self.items));
         }
     }
 }
 
 impl<T: 'static, D: Consumer<Stream<Vec<T>>>> Consumer<Stream<T>> for Gather<T, D> {
     #[inline]
-    fn push(&mut self, _: Head<'_, NoKey>, item: T) {
+    fn push(&mut self, head: Head<'_, NoKey>, item: T) {
         self.id.counted().takes();
         if self.items.is_empty() {
             self.due = Some(self.now.after(self.period));
         }
         self.items.push(item);
         if self.items.len() >= self.size {
-            self.emit();
+            self.emit(head.time);
         }
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.now = control.now();
         match control.signal() {
             Signal::Open { .. } => control.use_time(),
-            Signal::Barrier(_) | Signal::Finish => self.emit(),
+            Signal::Watermark(time) => self.watermark = time.watermark,
+            Signal::Barrier(_) | Signal::Finish => self.emit(self.watermark),
             Signal::Tick | Signal::Flush if self.due.is_some_and(|due| due <= self.now) => {
-                self.emit()
+                self.emit(self.watermark);
             }
             _ => {}
         }
@@ -175,6 +179,7 @@ where
             size: self.size,
             period: self.period,
             now: Timestamp::MIN,
+            watermark: Timestamp::MIN,
             open: Table::new(),
             due: VecDeque::new(),
             chunks: 0,
@@ -217,6 +222,7 @@ struct GatherByKey<K, T, D> {
     size: usize,
     period: Duration,
     now: Timestamp,
+    watermark: Timestamp,
     open: Table<K, Open<T>>,
     /// Chunks by the time they are due, which is the order of their first items as long as the period stays the same.
     due: VecDeque<(Timestamp, u64, K, u64)>,
@@ -261,7 +267,7 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> GatherByKey<K, T, D> {
                 let items = mem::take(&mut open.items);
                 self.open.forget(hash);
                 self.id.counted().emits();
-                self.down.push(Head { hash, key: &key }, items);
+                self.down.push(Head { hash, time: self.watermark, key: &key }, items);
             }
         }
     }
@@ -319,6 +325,7 @@ impl<K: Key, T: Item, D: Consumer<Keyed<K, Vec<T>>>> Consumer<Keyed<K, T>>
         self.now = control.now();
         match control.signal() {
             Signal::Open { .. } => control.use_time(),
+            Signal::Watermark(time) => self.watermark = time.watermark,
             Signal::Tick | Signal::Flush => self.fire(self.now),
             Signal::Finish => self.fire(Timestamp::MAX),
             Signal::Barrier(_) => {

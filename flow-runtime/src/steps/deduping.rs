@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::bounds::Key;
-use crate::consumer::{Consumer, Head, KeyInItem};
+use crate::consumer::{Consumer, Head, KeyInItem, Place};
 use crate::control::{Control, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::error::{Error, ErrorKind};
@@ -156,9 +156,9 @@ impl<K: Key, T: 'static, D: Consumer<Keyed<K, T>>> Consumer<Keyed<K, T>> for Ded
         }
     }
     #[inline(always)]
-    fn push_key_in_item<X: KeyInItem<Keyed<K, T>>>(&mut self, hash: u64, item: T, extract: &X) {
-        if self.passes(hash, &InItem::<Keyed<K, T>, X>(&item, extract)) {
-            self.down.push_key_in_item(hash, item, extract);
+    fn push_key_in_item<X: KeyInItem<Keyed<K, T>>>(&mut self, at: Place, item: T, extract: &X) {
+        if self.passes(at.hash, &InItem::<Keyed<K, T>, X>(&item, extract)) {
+            self.down.push_key_in_item(at, item, extract);
         }
     }
     #[inline(always)]

@@ -14,7 +14,7 @@ use crate::describe::{Describe, StepId, StepInfo};
 use crate::error::{Error, ErrorKind};
 use crate::failure::Note;
 use crate::graph::{Kind, Operator};
-use crate::host::{Assignment, Host, Inlet, Outlet, Spread};
+use crate::host::{Assignment, Batch, Host, Inlet, Outlet, Spread};
 use crate::io::delivery::DeliveryKind;
 use crate::io::{Encoder, Io, Resume, Sink, SinkWriter, Source, encode_position};
 use crate::plan::{FeedPlan, Plan0, Plan1};
@@ -22,7 +22,7 @@ use crate::recovery::changes::Changes;
 use crate::recovery::manifest::StepSpec;
 use crate::recovery::recovered::Restoring;
 use crate::stream::{Stream, Token};
-use crate::time::Barrier;
+use crate::time::{Barrier, Timestamp};
 
 /// `source(s)`: reads a [`Source`], or wires a sub-flow that has sources of its own.
 ///
@@ -256,7 +256,8 @@ impl<U: Token, S: Sink<U>, O: Outlet<Block<U, S>>> Encoding<U, S, O> {
     fn send(&mut self, partition: usize) {
         self.filled[partition] = false;
         let block = mem::take(&mut self.blocks[partition]);
-        self.out.send(self.owners.workers[partition] as u64, (partition as u32, block));
+        let owner = self.owners.workers[partition] as u64;
+        self.out.send(owner, Timestamp::MIN, (partition as u32, block));
     }
 
     /// The run ends with the first failure, once the batch is done.
@@ -421,11 +422,11 @@ impl<U: Token, S: Sink<U>> SinkPartitions<U, S> {
 }
 
 impl<U: Token, S: Sink<U>> Inlet<Block<U, S>> for SinkPartitions<U, S> {
-    fn batch(&mut self, _: usize, rows: &mut Vec<Block<U, S>>) {
+    fn batch(&mut self, _: usize, batch: &mut Batch<Block<U, S>>) {
         if let Err(error) = self.io.check_fence() {
             self.failure.get_or_insert(error);
         }
-        for (partition, block) in rows.drain(..) {
+        for (partition, block) in batch.rows.drain(..) {
             if self.failure.is_some() {
                 continue;
             }

@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use crate::at_home::AtHome;
 use crate::bounds::{CheckItem, CheckKey, Item, Key};
-use crate::consumer::{Consumer, Head, KeyInItem};
+use crate::consumer::{Consumer, Head, KeyInItem, Place};
 use crate::control::Control;
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::failure::Note;
 use crate::graph::{Kind, Operator};
-use crate::host::{Host, Inlet, Outlet, Spread, WorkerInfo};
+use crate::host::{Batch, Host, Inlet, Outlet, Spread, WorkerInfo};
 use crate::plan::Plan1;
 use crate::state::KeyHasher;
 use crate::steps::pass;
@@ -140,12 +140,12 @@ where
     O: Outlet<Row<K, U::Item>>,
 {
     #[inline(always)]
-    fn push(&mut self, _: Head<'_, U::Key>, item: U::Item) {
+    fn push(&mut self, head: Head<'_, U::Key>, item: U::Item) {
         let note = Note::of(&self.id);
         let key = (self.key)(&item);
         let hash = self.hasher.hash(&key);
         note.clear();
-        self.out.send(hash, (hash, key, item));
+        self.out.send(hash, head.time, (hash, key, item));
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.out.control(control);
@@ -163,14 +163,17 @@ struct KeyedInlet<K, T, D> {
 }
 
 impl<K: Key, T: Item, D: Consumer<Keyed<K, T>>> Inlet<Row<K, T>> for KeyedInlet<K, T, D> {
-    fn batch(&mut self, _: usize, rows: &mut Vec<Row<K, T>>) {
-        debug_assert!(rows.iter().all(|row| self.worker.owns(row.0)), "keys of another worker");
+    fn batch(&mut self, _: usize, batch: &mut Batch<Row<K, T>>) {
+        debug_assert!(
+            batch.rows.iter().all(|row| self.worker.owns(row.0)),
+            "keys of another worker"
+        );
         pass(
-            rows,
+            batch,
             &mut self.down,
             |row| row.0,
-            |down, (hash, key, item)| {
-                down.push(Head { hash, key: &key }, item);
+            |down, time, (hash, key, item)| {
+                down.push(Head { hash, time, key: &key }, item);
             },
         );
     }
@@ -305,11 +308,11 @@ where
     O: Outlet<RefRow<U::Item>>,
 {
     #[inline(always)]
-    fn push(&mut self, _: Head<'_, U::Key>, item: U::Item) {
+    fn push(&mut self, head: Head<'_, U::Key>, item: U::Item) {
         let note = Note::of(&self.id);
         let hash = self.hasher.hash((self.key)(&item));
         note.clear();
-        self.out.send(hash, (hash, item));
+        self.out.send(hash, head.time, (hash, item));
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.out.control(control);
@@ -356,15 +359,18 @@ where
     F: Fn(&T) -> &Q + 'static,
     D: Consumer<Keyed<Q::Owned, T>>,
 {
-    fn batch(&mut self, _: usize, rows: &mut Vec<RefRow<T>>) {
-        debug_assert!(rows.iter().all(|row| self.worker.owns(row.0)), "keys of another worker");
+    fn batch(&mut self, _: usize, batch: &mut Batch<RefRow<T>>) {
+        debug_assert!(
+            batch.rows.iter().all(|row| self.worker.owns(row.0)),
+            "keys of another worker"
+        );
         let extract = &self.extract;
         pass(
-            rows,
+            batch,
             &mut self.down,
             |row| row.0,
-            |down, (hash, item)| {
-                down.push_key_in_item(hash, item, extract);
+            |down, time, (hash, item)| {
+                down.push_key_in_item(Place { hash, time }, item, extract);
             },
         );
     }

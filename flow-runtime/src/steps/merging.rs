@@ -9,7 +9,7 @@ use crate::consumer::{Consumer, Head};
 use crate::control::Control;
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::graph::{Kind, Operator};
-use crate::host::{Host, Inlet, Outlet};
+use crate::host::{Batch, Host, Inlet, Outlet};
 use crate::plan::{Plan2, Plan3, Plan4, Plan5, Plan6, Plan7, Plan8};
 use crate::steps::by_function::IsKeyed;
 use crate::steps::{Either, Queued, pass};
@@ -116,7 +116,7 @@ impl<S, O> fmt::Debug for MergeInput<S, O> {
 impl<S: Queued, O: Outlet<S::Row>> Consumer<S> for MergeInput<S, O> {
     #[inline(always)]
     fn push(&mut self, head: Head<'_, S::Key>, item: S::Item) {
-        self.out.send(0, S::pack(head, item));
+        self.out.send(0, head.time, S::pack(head, item));
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.out.control(control);
@@ -133,9 +133,9 @@ struct MergeInlet<S, D> {
 }
 
 impl<S: Queued, D: Consumer<S>> Inlet<S::Row> for MergeInlet<S, D> {
-    fn batch(&mut self, _: usize, rows: &mut Vec<S::Row>) {
-        pass(rows, &mut self.down, S::hash, |down, row| {
-            S::unpack(row, |head, item| down.push(head, item));
+    fn batch(&mut self, _: usize, batch: &mut Batch<S::Row>) {
+        pass(batch, &mut self.down, S::hash, |down, time, row| {
+            S::unpack(row, time, |head, item| down.push(head, item));
         });
     }
     fn control(&mut self, control: &mut Control<'_>) {
@@ -167,9 +167,9 @@ struct SealInlet<S, D> {
 }
 
 impl<S: Queued, D: Consumer<S>> Inlet<S::Row> for SealInlet<S, D> {
-    fn batch(&mut self, _: usize, rows: &mut Vec<S::Row>) {
-        pass(rows, &mut self.down, S::hash, |down, row| {
-            S::unpack(row, |head, item| down.push(head, item));
+    fn batch(&mut self, _: usize, batch: &mut Batch<S::Row>) {
+        pass(batch, &mut self.down, S::hash, |down, time, row| {
+            S::unpack(row, time, |head, item| down.push(head, item));
         });
     }
     fn control(&mut self, control: &mut Control<'_>) {
@@ -281,7 +281,7 @@ macro_rules! sides {
         impl<K: Key, A: 'static, B: 'static, O: Outlet<EitherRow<K, A, B>>> Consumer<Keyed<K, $mine>> for Sided<$side<O>, A, B> {
             #[inline(always)]
             fn push(&mut self, head: Head<'_, K>, item: $mine) {
-                self.0.out.send(0, (head.hash, head.key.clone(), Either::$side(item)));
+                self.0.out.send(0, head.time, (head.hash, head.key.clone(), Either::$side(item)));
             }
             fn control(&mut self, control: &mut Control<'_>) {
                 self.0.out.control(control);

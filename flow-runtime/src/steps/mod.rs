@@ -45,7 +45,9 @@ pub use reshape::{entries, into_keyed, values};
 use crate::at_home::AtHome;
 use crate::bounds::Key;
 use crate::consumer::{Consumer, Head};
+use crate::host::Batch;
 use crate::stream::{Keyed, NoKey, Stream, Token};
+use crate::time::Timestamp;
 
 /// A stream whose items can wait in a queue: the key is stored beside the item.
 pub trait Queued: Token {
@@ -56,7 +58,7 @@ pub trait Queued: Token {
     /// The hash of the key.
     fn hash(row: &Self::Row) -> u64;
     /// Takes an item out of the queue.
-    fn unpack(row: Self::Row, push: impl FnOnce(Head<'_, Self::Key>, Self::Item));
+    fn unpack(row: Self::Row, time: Timestamp, push: impl FnOnce(Head<'_, Self::Key>, Self::Item));
 }
 
 impl<T: 'static> Queued for Stream<T> {
@@ -70,8 +72,8 @@ impl<T: 'static> Queued for Stream<T> {
         0
     }
     #[inline(always)]
-    fn unpack(item: T, push: impl FnOnce(Head<'_, NoKey>, T)) {
-        push(Head::NONE, item);
+    fn unpack(item: T, time: Timestamp, push: impl FnOnce(Head<'_, NoKey>, T)) {
+        push(Head::at(time), item);
     }
 }
 
@@ -86,8 +88,8 @@ impl<K: Key, T: 'static> Queued for Keyed<K, T> {
         row.0
     }
     #[inline(always)]
-    fn unpack((hash, key, item): Self::Row, push: impl FnOnce(Head<'_, K>, T)) {
-        push(Head { hash, key: &key }, item);
+    fn unpack((hash, key, item): Self::Row, time: Timestamp, push: impl FnOnce(Head<'_, K>, T)) {
+        push(Head { hash, time, key: &key }, item);
     }
 }
 
@@ -97,30 +99,34 @@ const AHEAD: usize = 32;
 /// Passes a batch on, a group of rows at a time, of each of which `down` is told first.
 #[inline(always)]
 pub(crate) fn pass<R, S: Token, D: Consumer<S>>(
-    rows: &mut Vec<R>,
+    batch: &mut Batch<R>,
     home: &mut AtHome<D>,
     hash: impl Fn(&R) -> u64,
-    push: impl Fn(&mut D, R),
+    push: impl Fn(&mut D, Timestamp, R),
 ) {
     if AtHome::<D>::LEAVES {
-        pass_to(rows, home.leave().value(), hash, push);
+        pass_to(batch, home.leave().value(), hash, push);
     } else {
-        pass_to(rows, home.get(), hash, push);
+        pass_to(batch, home.get(), hash, push);
     }
 }
 
 #[inline(always)]
 fn pass_to<R, S: Token, D: Consumer<S>>(
-    rows: &mut Vec<R>,
+    batch: &mut Batch<R>,
     down: &mut D,
     hash: impl Fn(&R) -> u64,
-    push: impl Fn(&mut D, R),
+    push: impl Fn(&mut D, Timestamp, R),
 ) {
-    let mut rows = rows.drain(..);
+    let mut rows = batch.rows.drain(..);
+    let mut times = batch.times.iter();
     while !rows.as_slice().is_empty() {
         down.expect(rows.as_slice().iter().take(AHEAD).map(&hash));
         for row in rows.by_ref().take(AHEAD) {
-            push(down, row);
+            // Without times there are none left from the beginning.
+            push(down, times.next().copied().unwrap_or(Timestamp::MIN), row);
         }
     }
+    drop(rows);
+    batch.times.clear();
 }

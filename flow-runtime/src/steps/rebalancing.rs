@@ -9,7 +9,7 @@ use crate::consumer::{Consumer, Head};
 use crate::control::Control;
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::graph::{Kind, Operator};
-use crate::host::{Host, Inlet, Outlet, Spread};
+use crate::host::{Batch, Host, Inlet, Outlet, Spread};
 use crate::plan::Plan1;
 use crate::state::KeyHasher;
 use crate::steps::{Queued, pass};
@@ -85,8 +85,8 @@ pub struct Spreading<O> {
 
 impl<T: 'static, O: Outlet<T>> Consumer<Stream<T>> for Spreading<O> {
     #[inline(always)]
-    fn push(&mut self, _: Head<'_, crate::stream::NoKey>, item: T) {
-        self.out.send(0, item);
+    fn push(&mut self, head: Head<'_, crate::stream::NoKey>, item: T) {
+        self.out.send(0, head.time, item);
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.out.control(control);
@@ -105,9 +105,9 @@ pub(crate) struct Arrived<S, D> {
 }
 
 impl<S: Queued, D: Consumer<S>> Inlet<S::Row> for Arrived<S, D> {
-    fn batch(&mut self, _: usize, rows: &mut Vec<S::Row>) {
-        pass(rows, &mut self.down, S::hash, |down, row| {
-            S::unpack(row, |head, item| down.push(head, item));
+    fn batch(&mut self, _: usize, batch: &mut Batch<S::Row>) {
+        pass(batch, &mut self.down, S::hash, |down, time, row| {
+            S::unpack(row, time, |head, item| down.push(head, item));
         });
     }
     fn control(&mut self, control: &mut Control<'_>) {
@@ -179,9 +179,9 @@ where
     O: Outlet<(u64, K, T)>,
 {
     #[inline(always)]
-    fn push(&mut self, _: Head<'_, U::Key>, (key, item): (K, T)) {
+    fn push(&mut self, head: Head<'_, U::Key>, (key, item): (K, T)) {
         let hash = self.hasher.hash(&key);
-        self.out.send(hash, (hash, key, item));
+        self.out.send(hash, head.time, (hash, key, item));
     }
     fn control(&mut self, control: &mut Control<'_>) {
         self.out.control(control);

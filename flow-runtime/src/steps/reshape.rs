@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::bounds::{CheckItem, CheckKey};
-use crate::consumer::{Consumer, Head, KeyInItem};
+use crate::consumer::{Consumer, Head, KeyInItem, Place};
 use crate::control::Control;
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::graph::{Kind, Operator};
@@ -131,14 +131,14 @@ macro_rules! reshapes {
                 self.id.counted().takes();
                 self.id.counted().emits();
                 let $key = head.key;
-                self.down.push(Head::NONE, $body);
+                self.down.push(Head::at(head.time), $body);
             }
             #[inline(always)]
-            fn push_key_in_item<X: KeyInItem<Keyed<K, T>>>(&mut self, _: u64, $item: T, extract: &X) {
+            fn push_key_in_item<X: KeyInItem<Keyed<K, T>>>(&mut self, at: Place, $item: T, extract: &X) {
                 self.id.counted().takes();
                 self.id.counted().emits();
                 let by_ref: fn(&X, T) -> $out = $by_ref;
-                self.down.push(Head::NONE, by_ref(extract, $item));
+                self.down.push(Head::at(at.time), by_ref(extract, $item));
             }
             #[inline]
             fn control(&mut self, control: &mut Control<'_>) {

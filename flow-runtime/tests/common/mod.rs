@@ -15,7 +15,7 @@ use flow_runtime::bounds::Item;
 use flow_runtime::consumer::{Consumer, Head};
 use flow_runtime::control::{Answer, Control, Signal};
 use flow_runtime::describe::{Describe, OutletId, StepId, StepInfo};
-use flow_runtime::host::{Assignment, Host, Inlet, Outlet, Spread, WorkerInfo};
+use flow_runtime::host::{Assignment, Batch, Host, Inlet, Outlet, Spread, WorkerInfo};
 use flow_runtime::io::{
     Encoder, Io, PartitionId, Poll, PollContext, Reader, Resume, Sink, SinkWriter, Source,
     delivery, replay,
@@ -127,7 +127,7 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for Sourced<S, D> {
     }
 }
 
-type Queue<R> = Rc<RefCell<Vec<R>>>;
+type Queue<R> = Rc<RefCell<Batch<R>>>;
 
 struct Received<R, I> {
     queues: Vec<Queue<R>>,
@@ -137,9 +137,10 @@ struct Received<R, I> {
 impl<R: 'static, I: Inlet<R>> Stage for Received<R, I> {
     fn work(&mut self) {
         for (port, queue) in self.queues.iter().enumerate() {
-            let mut rows = mem::take(&mut *queue.borrow_mut());
-            self.inlet.batch(port, &mut rows);
-            assert!(rows.is_empty(), "an inlet leaves its batch empty");
+            let mut batch = mem::take(&mut *queue.borrow_mut());
+            batch.seal();
+            self.inlet.batch(port, &mut batch);
+            assert!(batch.rows.is_empty(), "an inlet leaves its batch empty");
         }
     }
     fn control(&mut self, control: &mut Control<'_>) {
@@ -154,8 +155,8 @@ impl<R: 'static, I: Inlet<R>> Stage for Received<R, I> {
 pub struct Sender<R>(Queue<R>);
 
 impl<R: 'static> Outlet<R> for Sender<R> {
-    fn send(&mut self, _: u64, row: R) {
-        self.0.borrow_mut().push(row);
+    fn send(&mut self, _: u64, time: Timestamp, row: R) {
+        self.0.borrow_mut().push(time, row);
     }
     fn control(&mut self, _: &mut Control<'_>) {}
     fn describe(&self, _: &mut dyn Describe) {}

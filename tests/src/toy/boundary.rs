@@ -5,19 +5,26 @@ use std::collections::VecDeque;
 use std::mem;
 use std::rc::Rc;
 
-use flow_runtime::control::{Control, Signal};
+use flow_runtime::control::{Control, EventTime, Signal};
 use flow_runtime::describe::{Describe, OutletId};
-use flow_runtime::host::{Outlet, Spread};
+use flow_runtime::host::{Batch, Outlet, Spread};
 use flow_runtime::state::{GROUPS, group_of, worker_of};
+use flow_runtime::time::Timestamp;
 
 use crate::rng::Rng;
 
 /// What the receiving end of a boundary has to do with one sender: one worker's copy of one input.
 pub(super) struct Lane<R> {
-    /// Batches under way, in order, each with the barrier of its epoch.
-    pub(super) under_way: VecDeque<(u64, Vec<R>)>,
-    /// The number of batches of each epoch that the sender has closed: its frontier is the length.
+    /// Messages under way, in order, each with the barrier of its epoch.
+    pub(super) under_way: VecDeque<(u64, Message<R>)>,
+    /// The number of messages of each epoch that the sender has closed: its frontier is the length.
     pub(super) closed: Vec<usize>,
+}
+
+/// What a sender sends.
+pub(super) enum Message<R> {
+    Batch(Batch<R>),
+    EventTime(EventTime),
 }
 
 /// One boundary, seen by all workers.
@@ -78,8 +85,8 @@ struct State<R> {
     open: Option<u64>,
     closed: u64,
     /// Rows by receiving worker.
-    rows: Vec<Vec<R>>,
-    /// Batches sent in this epoch, by receiving worker.
+    rows: Vec<Batch<R>>,
+    /// Messages sent in this epoch, by receiving worker.
     sent: Vec<usize>,
     /// The size at which a batch is sent before the flush.
     most: usize,
@@ -111,7 +118,7 @@ impl<R: 'static> ToyOutlet<R> {
         let state = State {
             open: None,
             closed: 0,
-            rows: (0..workers).map(|_| Vec::new()).collect(),
+            rows: (0..workers).map(|_| Batch::default()).collect(),
             sent: vec![0; workers],
             most: batch,
             turn: worker,
@@ -119,9 +126,9 @@ impl<R: 'static> ToyOutlet<R> {
         ToyOutlet { id, boundary, port, worker, manner, batch, rng, state }
     }
 
-    fn put(&mut self, to: usize, row: R) {
-        self.state.rows[to].push(row);
-        if self.state.rows[to].len() >= self.state.most {
+    fn put(&mut self, to: usize, time: Timestamp, row: R) {
+        self.state.rows[to].push(time, row);
+        if self.state.rows[to].rows.len() >= self.state.most {
             self.hand_over(to);
             self.state.most = 1 + self.rng.below(self.batch);
             self.state.turn = self.rng.below(self.state.rows.len());
@@ -129,12 +136,17 @@ impl<R: 'static> ToyOutlet<R> {
     }
 
     fn hand_over(&mut self, to: usize) {
-        let barrier = self.state.open.expect("a batch belongs to an epoch");
-        let rows = mem::take(&mut self.state.rows[to]);
-        if !rows.is_empty() {
-            self.state.sent[to] += 1;
-            self.with_lane(to, |lane| lane.under_way.push_back((barrier, rows)));
+        let mut batch = mem::take(&mut self.state.rows[to]);
+        if !batch.rows.is_empty() {
+            batch.seal();
+            self.message(to, Message::Batch(batch));
         }
+    }
+
+    fn message(&mut self, to: usize, message: Message<R>) {
+        let barrier = self.state.open.expect("a message belongs to an epoch");
+        self.state.sent[to] += 1;
+        self.with_lane(to, |lane| lane.under_way.push_back((barrier, message)));
     }
 
     fn hand_over_all(&mut self) {
@@ -156,7 +168,7 @@ impl<R: 'static> ToyOutlet<R> {
 }
 
 impl<R: 'static> Outlet<R> for ToyOutlet<R> {
-    fn send(&mut self, route: u64, row: R) {
+    fn send(&mut self, route: u64, time: Timestamp, row: R) {
         assert!(
             self.state.open.is_some(),
             "outlet {:?}: an item was sent outside an epoch",
@@ -164,20 +176,22 @@ impl<R: 'static> Outlet<R> for ToyOutlet<R> {
         );
         let workers = self.state.rows.len();
         match self.manner {
-            Manner::Handoff => self.put(self.worker, row),
-            Manner::ByHash => self.put(worker_of(group_of(route, GROUPS), GROUPS, workers), row),
-            Manner::Balanced => self.put(self.state.turn, row),
+            Manner::Handoff => self.put(self.worker, time, row),
+            Manner::ByHash => {
+                self.put(worker_of(group_of(route, GROUPS), GROUPS, workers), time, row);
+            }
+            Manner::Balanced => self.put(self.state.turn, time, row),
             Manner::ToWorker => {
                 let to = usize::try_from(route).expect("a worker's number is small");
                 assert!(to < workers, "outlet {:?}: there is no worker {to}", self.id);
-                self.put(to, row);
+                self.put(to, time, row);
             }
             Manner::ToAll(copy) => {
                 assert!(self.worker == 0, "outlet {:?}: only worker 0 may send to all", self.id);
                 for to in 1..workers {
-                    self.put(to, copy(&row));
+                    self.put(to, time, copy(&row));
                 }
-                self.put(0, row);
+                self.put(0, time, row);
             }
         }
     }
@@ -194,6 +208,12 @@ impl<R: 'static> Outlet<R> for ToyOutlet<R> {
                 self.state.open = Some(barrier.0);
             }
             Signal::Flush => self.hand_over_all(),
+            Signal::Watermark(time) => {
+                self.hand_over_all();
+                for to in self.receivers() {
+                    self.message(to, Message::EventTime(time));
+                }
+            }
             Signal::Barrier(barrier) => {
                 assert_eq!(self.state.open, Some(barrier.0), "outlet {:?}", self.id);
                 self.hand_over_all();
@@ -207,7 +227,7 @@ impl<R: 'static> Outlet<R> for ToyOutlet<R> {
             // The host tells every stage by itself.
             Signal::Restore
             | Signal::Tick
-            | Signal::Watermark(_)
+            | Signal::Partition { .. }
             | Signal::Finish
             | Signal::Committed(_) => {}
         }

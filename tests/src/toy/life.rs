@@ -47,6 +47,9 @@ pub(super) struct Life {
     pub(super) passed: u64,
     wake_at: Option<Timestamp>,
     uses_time: bool,
+    follows_partitions: bool,
+    /// A step has asked, on the last signal, not to read a partition.
+    holds: bool,
 }
 
 impl Life {
@@ -65,6 +68,8 @@ impl Life {
             _ => self.wake_at = self.wake_at.into_iter().chain(answer.wake_at).min(),
         }
         self.uses_time |= answer.uses_time;
+        self.follows_partitions |= answer.follows_partitions;
+        self.holds = answer.holds;
         answer.failure.map_or(Ok(()), Err)
     }
 
@@ -109,6 +114,16 @@ impl Life {
     /// Whether a tick is due.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         self.due().is_some_and(|at| at <= now)
+    }
+
+    /// Whether the stage is to be told what its partitions are about.
+    pub(super) fn follows_partitions(&self) -> bool {
+        self.follows_partitions
+    }
+
+    /// Whether the partition that the last signal spoke of is not to be read now.
+    pub(super) fn holds(&self) -> bool {
+        self.holds
     }
 
     /// Whether the stage is to be told the time before its next batch.

@@ -1,5 +1,6 @@
 //! A stage that begins with a source.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
@@ -7,10 +8,10 @@ use std::thread::{self, Thread};
 
 use flow_runtime::Error;
 use flow_runtime::consumer::{Consumer, Head};
-use flow_runtime::control::Signal;
+use flow_runtime::control::{EventTime, Reading as Is, Signal};
 use flow_runtime::describe::{Describe, StepId};
 use flow_runtime::host::Assignment;
-use flow_runtime::io::{Io, Poll, PollContext, Reader, Resume, Source};
+use flow_runtime::io::{Io, PartitionId, Poll, PollContext, Reader, Resume, Source};
 use flow_runtime::stream::Stream;
 use flow_runtime::time::{Epoch, Timestamp};
 
@@ -23,6 +24,8 @@ pub(super) struct Reading<S: Source, D> {
     /// The source and who has its partitions, until they are opened.
     unopened: Option<(S, Assignment)>,
     partitions: Vec<Partition<S::Reader>>,
+    /// What they are called.
+    names: Rc<[PartitionId]>,
     down: D,
     life: Life,
 }
@@ -87,10 +90,12 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Reading<S, D> {
         down: D,
     ) -> Self {
         let unopened = Some((source, assignment));
-        Reading { id, worker, batch, unopened, partitions: Vec::new(), down, life: Life::default() }
+        let (partitions, names) = (Vec::new(), Rc::from([]));
+        Reading { id, worker, batch, unopened, partitions, names, down, life: Life::default() }
     }
 
     fn open_partitions(&mut self, source: &S, assignment: &Assignment) -> Result<(), Error> {
+        let mut names = Vec::new();
         for (partition, worker) in assignment.partitions.iter().zip(&assignment.workers) {
             if *worker == self.worker {
                 let reader = source.open(&Io::real(), partition, Resume::Fresh)?;
@@ -98,8 +103,10 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Reading<S, D> {
                     Arc::new(Called { called: AtomicBool::new(false), run: thread::current() });
                 let waker = Waker::from(Arc::clone(&called));
                 self.partitions.push(Partition { reader, next: Next::Now, called, waker });
+                names.push(partition.clone());
             }
         }
+        self.names = names.into();
         Ok(())
     }
 
@@ -119,9 +126,21 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Reading<S, D> {
         (from..self.partitions.len()).chain(0..from).find(|n| ready(&self.partitions[*n]))
     }
 
+    /// Tells steps that follow it what a partition is about. Whether it may be read.
+    fn tell_of(&mut self, number: usize, is: Is, world: &World) -> Result<bool, Error> {
+        if self.life.follows_partitions() {
+            let signal = Signal::Partition { number, is };
+            self.life.tell(signal, world.now, |control| self.down.control(control))?;
+        }
+        Ok(!self.life.holds())
+    }
+
     fn poll(&mut self, n: usize, world: &mut World) -> Result<(), Error> {
         if self.life.uses_time() {
             self.life.tell(Signal::Tick, world.now, |control| self.down.control(control))?;
+        }
+        if !self.tell_of(n, Is::Begins, world)? {
+            return Ok(());
         }
         let limit = 1 + world.rng.below(self.batch);
         let label = world.labels[self.life.passed as usize];
@@ -148,6 +167,11 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Reading<S, D> {
             }
             Poll::End => Next::Never,
         };
+        match *next {
+            Next::Now => {}
+            Next::Never => drop(self.tell_of(n, Is::Ended, world)?),
+            _ => drop(self.tell_of(n, Is::Waits, world)?),
+        }
         self.life.tell(Signal::Flush, world.now, |control| self.down.control(control))
     }
 }
@@ -162,7 +186,15 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for Reading<S, D> {
             if self.life.is_over(world) {
                 return Ok(false);
             }
-            self.life.open(world, |control| self.down.control(control))?;
+            let names = Rc::clone(&self.names);
+            self.life.open(world, |control| {
+                control.reading(&names);
+                self.down.control(control);
+            })?;
+            if self.life.passed == 0 {
+                let untimed = Signal::Watermark(EventTime::UNTIMED);
+                self.life.tell(untimed, world.now, |control| self.down.control(control))?;
+            }
             return Ok(true);
         };
         if self.life.is_due(world.now) {
