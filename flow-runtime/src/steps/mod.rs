@@ -13,6 +13,7 @@
 
 #![allow(non_camel_case_types)] // A step is written in lower case where it is wired.
 
+mod aggregating;
 mod branching;
 mod broadcasting;
 mod by_function;
@@ -20,12 +21,16 @@ mod chunking;
 mod deduping;
 mod ends;
 pub(crate) mod exactly_once;
+mod gaps;
 mod keying;
 mod merging;
 mod observe;
 mod rebalancing;
 mod reshape;
+mod top;
+mod totals;
 
+pub use aggregating::running;
 pub use branching::{Branch, Either, EitherWays, ResultWays, branch};
 pub use broadcasting::broadcast;
 pub use by_function::{
@@ -34,6 +39,7 @@ pub use by_function::{
 pub use chunking::chunk;
 pub use deduping::{Ttl, dedupe};
 pub use ends::{Feed, SourceFlow, discard, fail, sink, source};
+pub use gaps::{Gap, sequence_gap};
 pub use keying::{key_by, key_by_ref};
 #[doc(hidden)]
 pub use merging::seal as __seal;
@@ -41,6 +47,8 @@ pub use merging::{connect, merge};
 pub use observe::{Seen, inspect};
 pub use rebalancing::rebalance;
 pub use reshape::{entries, into_keyed, values};
+pub use top::top_k;
+pub use totals::total;
 
 use crate::at_home::AtHome;
 use crate::bounds::Key;

@@ -30,9 +30,14 @@ pub(super) const fn look(kind: &Kind) -> Look {
         Kind::Source => Look { mermaid: ("([", "])"), dot: "oval", ..STEP },
         Kind::Map | Kind::FilterMap | Kind::FlatMap | Kind::Reshape | Kind::Flow(_) => STEP,
         Kind::Filter | Kind::Inspect => KEEPS,
-        Kind::StatefulMap | Kind::StatefulFilterMap | Kind::StatefulFlatMap | Kind::Chunk => {
-            STATEFUL
-        }
+        Kind::StatefulMap
+        | Kind::StatefulFilterMap
+        | Kind::StatefulFlatMap
+        | Kind::Chunk
+        | Kind::Running
+        | Kind::Total
+        | Kind::TopK
+        | Kind::SequenceGap => STATEFUL,
         Kind::Dedupe => Look { keeps_items: true, ..STATEFUL },
         Kind::KeyBy | Kind::Rebalance | Kind::Merge => BOUNDARY,
         Kind::Connect => Look { keeps_items: false, ..BOUNDARY },

@@ -172,6 +172,13 @@ impl<K, V> Table<K, V> {
         Some(&slot.value)
     }
 
+    /// The entry of a key, if there is any, to be looked at.
+    #[inline(always)]
+    pub(crate) fn find_entry(&self, hash: u64, key: &impl Lookup<K>) -> Option<(&K, &V)> {
+        let slot = self.slots.find(hash, |stored| key.is(stored))?;
+        Some((&slot.key, &slot.value))
+    }
+
     /// The state of a key, if there is any, marked as changed.
     pub fn find_mut(&mut self, hash: u64, key: &K) -> Option<&mut V>
     where
@@ -358,6 +365,17 @@ impl<K: Key, V> Table<K, V> {
         from.has_keys(id, self.len());
         self.unlisted = self.few();
         Ok(())
+    }
+
+    /// Goes through all entries, and marks them as changed.
+    pub(crate) fn each_changed(&mut self, mut each: impl FnMut(&K, &mut V)) {
+        // All of them: listing them would be for nothing.
+        self.unlisted = 0;
+        let stamp = self.stamp;
+        self.slots.iter_mut().for_each(|slot| {
+            slot.stamp = stamp;
+            each(&slot.key, &mut slot.value);
+        });
     }
 
     /// Goes through all entries without marking them as changed.
