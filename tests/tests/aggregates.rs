@@ -385,3 +385,126 @@ mod refusals {
         );
     }
 }
+
+/// Aggregates see the times of the items, and what comes out has one. The two steps that give times and show them are of this test.
+mod timed {
+    use super::*;
+    use flow_runtime::aggregate::first;
+    use flow_runtime::consumer::{Consumer, Head};
+    use flow_runtime::control::Control;
+    use flow_runtime::describe::{Describe, StepId};
+    use flow_runtime::graph::{Kind, Operator};
+    use flow_runtime::host::Host;
+    use flow_runtime::plan::Plan1;
+    use flow_runtime::stream::Token;
+    use flow_runtime::time::Timestamp;
+    use std::marker::PhantomData;
+
+    /// `at(stream, |time, item| (time, out))`: sees the time of each item, and gives it one.
+    #[allow(non_camel_case_types)]
+    enum at {}
+
+    struct At<U, F, B, D>(F, D, PhantomData<fn(U) -> B>);
+
+    impl at {
+        const OPERATOR: Operator = Operator::of(Kind::Map);
+        fn __check<U>(_: U) {}
+        fn __post<U>(_: U) {}
+        fn __wire<U: Token, B, F>(_: U, f: F) -> (U::With<B>, At<U, F, B, ()>)
+        where
+            F: Fn(Timestamp, U::Item) -> (Timestamp, B) + 'static,
+            B: 'static,
+        {
+            (Token::token(), At(f, (), PhantomData))
+        }
+    }
+
+    impl<H: Host, U: Token, F, B: 'static, D: Consumer<U::With<B>>> Plan1<H, U, (D,)>
+        for At<U, F, B, ()>
+    where
+        F: Fn(Timestamp, U::Item) -> (Timestamp, B) + 'static,
+    {
+        fn assemble(
+            self,
+            _: &mut H::Cx<'_>,
+            _: StepId,
+            (down,): (D,),
+        ) -> (impl Consumer<U> + use<H, U, F, B, D>,) {
+            (At(self.0, down, PhantomData),)
+        }
+    }
+
+    impl<U: Token, F, B: 'static, D: Consumer<U::With<B>>> Consumer<U> for At<U, F, B, D>
+    where
+        F: Fn(Timestamp, U::Item) -> (Timestamp, B) + 'static,
+    {
+        fn push(&mut self, head: Head<'_, U::Key>, item: U::Item) {
+            let (time, out) = (self.0)(head.time, item);
+            self.1.push(Head { hash: head.hash, time, key: head.key }, out);
+        }
+        fn control(&mut self, control: &mut Control<'_>) {
+            self.1.control(control);
+        }
+        fn describe(&self, to: &mut dyn Describe) {
+            self.1.describe(to);
+        }
+    }
+
+    type Seen = (i64, (u64, u64, Vec<u64>));
+
+    /// The key of a row is its time.
+    #[dataflow]
+    fn by_time(
+        rows: Given<Row>,
+        all: Collect<(u64, Seen)>,
+        tops: Collect<(u64, (i64, Vec<Row>))>,
+        lost: Collect<(u64, (i64, Gap))>,
+    ) {
+        let all_rows = source(rows);
+        let dated = at(all_rows, |_, (time, n)| (Timestamp(time as i64), n));
+        let by_key = key_by(dated, |_| 0_u64);
+        let reduced = running(by_key, (first(), last(), collect()));
+        let shown = at(reduced, |time, out| (time, (time.0, out)));
+        sink(shown, all);
+        let pairs = at(by_key, |time, n| (time, (time.0 as u64, n)));
+        let best = top_k(pairs, 2, |row: &Row| row.1 % 2);
+        let best_shown = at(best, |time, out| (time, (time.0, out)));
+        sink(best_shown, tops);
+        let (messages, gaps) = sequence_gap(by_key, |n| *n);
+        discard(messages, "as they are");
+        let gaps_shown = at(gaps, |time, gap| (time, (time.0, gap)));
+        sink(gaps_shown, lost);
+    }
+
+    #[test]
+    fn items_are_taken_by_their_times_and_what_comes_out_has_them() {
+        everywhere(3, 2, || {
+            let (all, tops, lost) = (Collect::new(1), Collect::new(1), Collect::new(1));
+            let rows = vec![(20, 1), (30, 2), (10, 3), (20, 5), (5, 5)];
+            let flow = by_time(given(vec![rows]), all.clone(), tops.clone(), lost.clone());
+            (flow, move || {
+                let seen =
+                    |time, first, last, list: &[u64]| (0, (time, (first, last, list.to_vec())));
+                let expected = [
+                    seen(20, 1, 1, &[1]),
+                    seen(30, 1, 2, &[1, 2]),
+                    seen(10, 3, 2, &[3, 1, 2]),
+                    seen(20, 3, 2, &[3, 1, 5, 2]),
+                    seen(5, 5, 2, &[5, 3, 1, 5, 2]),
+                ];
+                assert_eq!(all.sorted(), sorted(expected));
+                // Odd before even, and of those the earlier ones.
+                let expected = [
+                    (20, vec![(20, 1)]),
+                    (30, vec![(20, 1), (30, 2)]),
+                    (10, vec![(10, 3), (20, 1)]),
+                    (5, vec![(5, 5), (10, 3)]),
+                ];
+                assert_eq!(tops.sorted(), sorted(expected.map(|top| (0, top))));
+                let gaps =
+                    [(20, Gap::Missing { from: 4, to: 4 }), (5, Gap::Repeated { number: 5 })];
+                assert_eq!(lost.sorted(), sorted(gaps.map(|gap| (0, gap))));
+            })
+        });
+    }
+}

@@ -414,6 +414,8 @@ mod tests {
         Forget(u16),
         /// Drops the keys that leave this rest.
         Retain(u16),
+        /// Takes the state of those away that leave this rest, and touches all.
+        Each(u16),
         Barrier,
     }
 
@@ -424,6 +426,7 @@ mod tests {
             2 => key().prop_map(Op::Touch),
             3 => key().prop_map(Op::Forget),
             1 => (0..3_u16).prop_map(Op::Retain),
+            1 => (0..4_u16).prop_map(Op::Each),
             1 => Just(Op::Barrier),
         ]
     }
@@ -485,6 +488,16 @@ mod tests {
                     }
                     Op::Retain(rest) => {
                         table.retain(|key, _| key % 3 != rest).expect("keys can be encoded");
+                    }
+                    Op::Each(rest) => {
+                        let mut gone = Vec::new();
+                        table.each_changed(|key, value| {
+                            if key % 3 == rest {
+                                *value = 0;
+                                gone.push(hash(*key));
+                            }
+                        });
+                        gone.into_iter().for_each(|hash| table.forget(hash));
                     }
                     Op::Barrier => {
                         last = save(&mut table, &mut saved);
