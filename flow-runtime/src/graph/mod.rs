@@ -123,6 +123,14 @@ pub enum Kind {
     Dedupe,
     /// Items gathered into chunks.
     Chunk,
+    /// An aggregate of each key, after every item.
+    Running,
+    /// An aggregate of each key, once all items have come.
+    Total,
+    /// The items of each key with the largest scores.
+    TopK,
+    /// What is missing in the numbers of each key, and what came again.
+    SequenceGap,
     /// Looks at items.
     Inspect,
     /// Changes the shape of a stream only: `into_keyed`, `entries`, `values`.
@@ -160,6 +168,10 @@ impl Kind {
             Kind::Branch => "branch",
             Kind::Dedupe => "dedupe",
             Kind::Chunk => "chunk",
+            Kind::Running => "running",
+            Kind::Total => "total",
+            Kind::TopK => "top_k",
+            Kind::SequenceGap => "sequence_gap",
             Kind::Inspect => "inspect",
             Kind::Reshape => "reshape",
             Kind::Sink => "sink",

@@ -13,6 +13,7 @@
 
 #![allow(non_camel_case_types)] // A step is written in lower case where it is wired.
 
+mod aggregating;
 mod branching;
 mod broadcasting;
 mod by_function;
@@ -20,6 +21,7 @@ mod chunking;
 mod deduping;
 mod ends;
 pub(crate) mod exactly_once;
+mod gaps;
 mod keying;
 mod merging;
 mod observe;
@@ -28,9 +30,12 @@ mod rebalancing;
 mod reshape;
 mod rolling_up;
 mod timing;
+mod top;
+mod totals;
 mod windowing;
 mod windowing_all;
 
+pub use aggregating::running;
 pub use branching::{Branch, Either, EitherWays, ResultWays, branch};
 pub use broadcasting::broadcast;
 pub use by_function::{
@@ -39,6 +44,7 @@ pub use by_function::{
 pub use chunking::chunk;
 pub use deduping::{Ttl, dedupe};
 pub use ends::{Feed, SourceFlow, discard, fail, sink, source};
+pub use gaps::{Gap, sequence_gap};
 pub use keying::{key_by, key_by_ref};
 #[doc(hidden)]
 pub use merging::seal as __seal;
@@ -49,6 +55,8 @@ pub use rebalancing::rebalance;
 pub use reshape::{entries, into_keyed, values};
 pub use rolling_up::rollup;
 pub use timing::{event_time, try_event_time};
+pub use top::top_k;
+pub use totals::total;
 pub use windowing::window;
 pub use windowing_all::window_all;
 

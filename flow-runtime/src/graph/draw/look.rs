@@ -35,7 +35,11 @@ pub(super) const fn look(kind: &Kind) -> Look {
         | Kind::StatefulFlatMap
         | Kind::Process
         | Kind::Window
-        | Kind::Chunk => STATEFUL,
+        | Kind::Chunk
+        | Kind::Running
+        | Kind::Total
+        | Kind::TopK
+        | Kind::SequenceGap => STATEFUL,
         Kind::Dedupe => Look { keeps_items: true, ..STATEFUL },
         Kind::KeyBy | Kind::Rebalance | Kind::Merge => BOUNDARY,
         Kind::Connect => Look { keeps_items: false, ..BOUNDARY },
