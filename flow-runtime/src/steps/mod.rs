@@ -22,6 +22,7 @@ mod deduping;
 mod ends;
 pub(crate) mod exactly_once;
 mod gaps;
+mod keeping;
 mod keying;
 mod merging;
 mod observe;

@@ -20,6 +20,7 @@ use crate::recovery::manifest::StepSpec;
 use crate::recovery::recovered::Restoring;
 use crate::state::{EntryMut, InItem, Lent, Lookup, Reader, Saved, Shape, State, Table};
 use crate::steps::by_function::IsKeyed;
+use crate::steps::keeping::end_epoch;
 use crate::stream::{Keyed, Token};
 use crate::time::Timestamp;
 use crate::timers::Agenda;
@@ -473,11 +474,7 @@ where
             Signal::Finish => self.fire(Timestamp::MAX),
             Signal::Barrier(_) => {
                 let is_gone = |entry: &EntryOf<A, W, G>| W::is_gone(&entry.windows);
-                if let Some(changes) = control.changes() {
-                    self.table.gather(&self.id, changes, is_gone, Saved::save);
-                }
-                self.table.end_epoch(is_gone);
-                control.keeps(&self.id, self.table.len(), self.table.bytes());
+                end_epoch(&self.id, &mut self.table, control, is_gone);
             }
             Signal::Restore => {
                 if let Some(from) = control.restored()
