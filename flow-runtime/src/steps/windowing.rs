@@ -18,7 +18,7 @@ use crate::host::Host;
 use crate::plan::Plan1;
 use crate::recovery::manifest::StepSpec;
 use crate::recovery::recovered::Restoring;
-use crate::state::{EntryMut, InItem, Lent, Lookup, Reader, Saved, Shape, State, Table};
+use crate::state::{EntryMut, InItem, Lent, Lookup, Reader, Saved, Shape, State, Swept, Table};
 use crate::steps::by_function::IsKeyed;
 use crate::steps::keeping::end_epoch;
 use crate::stream::{Keyed, Token};
@@ -140,6 +140,14 @@ pub(crate) struct Entry<W: Saved> {
     armed: Armed,
 }
 
+/// When there is something to fire or to give up.
+pub(crate) enum When {
+    /// For most keys at the same times: all are gone through. This is the first of these times.
+    Together(Timestamp),
+    /// Key by key.
+    Apart(Agenda),
+}
+
 /// When agendas name the key next.
 #[derive(Clone, Copy)]
 pub(crate) struct Armed {
@@ -162,12 +170,13 @@ pub(crate) struct Windowing<K, A, W: Windows, G: Aggregate<A>, D, L> {
     senseless: Option<Error>,
     aggregate: G,
     table: Table<K, EntryOf<A, W, G>>,
-    by_event: Agenda,
+    by_event: When,
     by_processing: Agenda,
     clock: Clock,
     now: Timestamp,
     /// An item has come that has no time.
     untimed: bool,
+    failure: Option<Error>,
     down: D,
     late: L,
 }
@@ -199,17 +208,25 @@ where
             Ok(kind) => (Some(kind), None),
             Err(error) => (None, Some(error.at_step(&id))),
         };
+        let together = kind
+            .as_ref()
+            .is_some_and(|(windows, settings): &(W, Settings)| windows.fires_together(settings));
         Windowing {
             id,
             kind,
             senseless,
             aggregate,
             table: Table::new(),
-            by_event: Agenda::new(),
+            by_event: if together {
+                When::Together(Timestamp::MAX)
+            } else {
+                When::Apart(Agenda::new())
+            },
             by_processing: Agenda::new(),
             clock: Clock::new(),
             now: Timestamp::MIN,
             untimed: false,
+            failure: None,
             down,
             late,
         }
@@ -234,9 +251,39 @@ where
 
     /// Fires what is due at `until`, in the order of time and of the keys' hashes.
     fn fire(&mut self, until: Timestamp) {
-        let Windowing { id, kind, aggregate, table, by_event, down, .. } = self;
+        let Windowing { id, kind, aggregate, table, by_event, failure, down, .. } = self;
         let Some((windows, settings)) = kind else { return };
-        while let Some((at, hash)) = by_event.take_due(until) {
+        while let When::Together(at) = by_event
+            && *at <= until
+            && *at < Timestamp::MAX
+        {
+            let (now, mut first) = (*at, Timestamp::MAX);
+            let swept = table.sweep(|key, entry| {
+                let is_due = |entry: &EntryOf<A, W, G>| windows.next(&entry.windows, settings);
+                let mut next = is_due(entry);
+                let due = next.is_some_and(|next| next <= now);
+                if due {
+                    let note = Note::beside_key(id, key);
+                    let emit = &mut emit(id, entry.hash, key, down);
+                    windows.fire(&mut entry.windows, settings, aggregate, now, emit);
+                    note.clear();
+                    next = is_due(entry);
+                }
+                first = next.map_or(first, |next| next.min(first));
+                match due {
+                    _ if W::is_gone(&entry.windows) => Swept::Gone,
+                    true => Swept::Changed,
+                    false => Swept::Same,
+                }
+            });
+            if let Err(error) = swept {
+                let error = Error::new(ErrorKind::Encoding, error.to_string());
+                failure.get_or_insert_with(|| error.at_step(&*id));
+            }
+            *at = first;
+        }
+        let When::Apart(agenda) = by_event else { return };
+        while let Some((at, hash)) = agenda.take_due(until) {
             let mut gone = false;
             table.each_of_hash(hash, |key, entry| {
                 if entry.hash != hash || entry.armed.by_event != at {
@@ -253,7 +300,10 @@ where
                 );
                 note.clear();
                 gone |= W::is_gone(&entry.windows);
-                entry.arm::<W, G::State>(windows, settings, by_event);
+                if let Some(next) = windows.next(&entry.windows, settings) {
+                    entry.armed.by_event = next;
+                    agenda.add(next, hash);
+                }
                 true
             });
             if gone {
@@ -317,13 +367,16 @@ impl<V: Saved> Entry<V> {
         &mut self,
         windows: &W,
         settings: &Settings,
-        agenda: &mut Agenda,
+        when: &mut When,
     ) {
-        if let Some(next) = windows.next::<S>(&self.windows, settings)
-            && next < self.armed.by_event
-        {
-            self.armed.by_event = next;
-            agenda.add(next, self.hash);
+        let Some(next) = windows.next::<S>(&self.windows, settings) else { return };
+        match when {
+            When::Together(first) => *first = next.min(*first),
+            When::Apart(agenda) if next < self.armed.by_event => {
+                self.armed.by_event = next;
+                agenda.add(next, self.hash);
+            }
+            When::Apart(_) => {}
         }
     }
 }
@@ -370,9 +423,11 @@ macro_rules! with_windows {
         let note = Note::keyed(id, key);
         let $emit = &mut emit(id, $at.hash, key, down);
         let $kept = &mut entry.windows;
-        $act;
+        let earlier = $act;
         note.clear();
-        entry.arm::<_, G::State>($windows, $settings, by_event);
+        if earlier {
+            entry.arm::<_, G::State>($windows, $settings, by_event);
+        }
         if let Some(Early::Every(period)) = $settings.early
             && entry.armed.by_processing == Timestamp::MAX
         {
@@ -403,7 +458,7 @@ where
                                             aggregate,
                                             watermark,
                                             emit| {
-            windows.merge(kept, settings, aggregate, (slice, state), watermark, emit);
+            windows.merge(kept, settings, aggregate, (slice, state), watermark, emit)
         });
     }
 }
@@ -429,7 +484,7 @@ where
             at,
             Lent(head.key),
             |windows, kept, settings, aggregate, watermark, emit| {
-                windows.add(kept, settings, aggregate, (at.time, item), watermark, emit);
+                windows.add(kept, settings, aggregate, (at.time, item), watermark, emit)
             }
         );
     }
@@ -444,7 +499,7 @@ where
             at,
             InItem::<Keyed<K, A>, X>(&item, extract),
             |windows, kept, settings, aggregate, watermark, emit| {
-                windows.add(kept, settings, aggregate, (at.time, item), watermark, emit);
+                windows.add(kept, settings, aggregate, (at.time, item), watermark, emit)
             }
         );
     }
@@ -484,6 +539,9 @@ where
                 }
             }
             Signal::Partition { .. } | Signal::Committed(_) => {}
+        }
+        if let Some(failure) = self.failure.take() {
+            control.fail(failure);
         }
         if std::mem::take(&mut self.untimed) {
             control.fail(without_time(&self.id));

@@ -65,6 +65,17 @@ pub struct EntryMut<'a, K, V> {
     pub state: &'a mut V,
 }
 
+/// What has become of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Swept {
+    /// It is as it was.
+    Same,
+    /// It is to be saved.
+    Changed,
+    /// It is to be forgotten.
+    Gone,
+}
+
 /// What a step keeps per key.
 pub struct Table<K, V> {
     slots: Slots<K, V>,
@@ -274,6 +285,37 @@ impl<K: Key, V> Table<K, V> {
                 dropped.push((slot.group(part, GROUPS), key));
             }
             keeps
+        });
+        result
+    }
+
+    /// Goes through all entries, once or twice: `each` says what has become of one.
+    ///
+    /// # Errors
+    /// When a key cannot be encoded.
+    pub(crate) fn sweep(
+        &mut self,
+        mut each: impl FnMut(&K, &mut V) -> Swept,
+    ) -> Result<(), LoadError> {
+        let mut result = Ok(());
+        // It may be most of them: listing them would be for nothing.
+        self.unlisted = 0;
+        let (stamp, Journal { saves, dropped, .. }) = (self.stamp, &mut *self.journal);
+        self.slots.retain(|part, slot| match each(&slot.key, &mut slot.value) {
+            Swept::Same => true,
+            Swept::Changed => {
+                slot.stamp = stamp;
+                true
+            }
+            Swept::Gone => {
+                if *saves {
+                    let mut key = Vec::new();
+                    let saved = save_key(&slot.key, &mut key);
+                    result = std::mem::replace(&mut result, Ok(())).and(saved);
+                    dropped.push((slot.group(part, GROUPS), key));
+                }
+                false
+            }
         });
         result
     }
