@@ -12,6 +12,7 @@
 
 use std::task::Waker;
 
+pub use crate::asynchronous::Polling;
 use crate::bounds::Item;
 use crate::consumer::Consumer;
 use crate::control::Control;
@@ -46,6 +47,15 @@ pub trait Inlet<R>: 'static {
     /// its worker look again.
     fn ready(&mut self, waker: &Waker) -> bool {
         let _ = waker;
+        true
+    }
+    /// Goes on with items that the inlet has taken and holds: called after every batch and whenever the stage runs. Answers whether
+    /// anything has moved. Most inlets hold nothing.
+    fn advance(&mut self) -> bool {
+        false
+    }
+    /// Whether all items that the inlet has taken are out. A stage does not pass a barrier before.
+    fn is_drained(&self) -> bool {
         true
     }
 }
@@ -108,6 +118,13 @@ pub trait Host: Sized + 'static {
 
     /// The outside world that its sources and sinks use.
     fn io(cx: &Self::Cx<'_>) -> Io;
+
+    /// What the futures of asynchronous steps are polled with on this worker. Without anything of the host's, time is what
+    /// [`Control::now`] last was, and a stage that waits is looked at whenever it runs.
+    fn polling(cx: &Self::Cx<'_>) -> Polling {
+        let _ = cx;
+        Polling::default()
+    }
 
     /// Adds a source and the stage that it feeds.
     fn source<S: Source, D: Consumer<Stream<S::Item>>>(

@@ -69,6 +69,7 @@ extern crate self as flow_runtime;
 #[doc(hidden)]
 #[path = "fuzz/mod.rs"]
 pub mod __fuzz;
+mod asynchronous;
 mod at_home;
 pub mod bounds;
 pub mod consumer;
@@ -163,6 +164,9 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::Dataflow;
+    pub use crate::asynchronous::{
+        Answered, Async, AsyncFailed, AsyncFn, Attempt, Placed, answer, attempt, one_more,
+    };
     pub use crate::bounds::{
         CheckItem, CheckKey, FanOut, Feeds, FeedsKeyed, FeedsKeyedExactly, FeedsRef, Fits, Item,
         Key, OneStream, Param, Pass, one_stream, when,
@@ -186,6 +190,8 @@ pub mod __private {
         Field, LoadError, Reader, Saved, Schema, Shape, State, Variant, load_foreign, save_foreign,
     };
     pub use crate::steps::exactly_once::{Holds, NoEnds, Within};
-    pub use crate::steps::{__seal as seal, Branch, Feed, SourceFlow};
-    pub use crate::stream::{Broadcast, ConfigArg, Fixed, Keyed, Slot, Stream, Token, handle};
+    pub use crate::steps::{__seal as seal, AsyncPlan, Branch, Feed, SourceFlow};
+    pub use crate::stream::{
+        Broadcast, ConfigArg, Fixed, Keyed, Slot, Stream, TakenSlot, Token, handle,
+    };
 }

@@ -100,6 +100,10 @@ pub enum Kind {
     StatefulFilterMap,
     /// Any number out for one in, with state per key.
     StatefulFlatMap,
+    /// One out for one in, by a future.
+    AsyncMap,
+    /// Adds what is looked up by a future.
+    Enrich,
     /// Partitions by a key.
     KeyBy,
     /// Spreads over the workers.
@@ -142,6 +146,8 @@ impl Kind {
             Kind::StatefulMap => "stateful_map",
             Kind::StatefulFilterMap => "stateful_filter_map",
             Kind::StatefulFlatMap => "stateful_flat_map",
+            Kind::AsyncMap => "async_map",
+            Kind::Enrich => "enrich",
             Kind::KeyBy => "key_by",
             Kind::Rebalance => "rebalance",
             Kind::Merge => "merge",
@@ -164,6 +170,8 @@ impl Kind {
         matches!(
             self,
             Kind::Source
+                | Kind::AsyncMap
+                | Kind::Enrich
                 | Kind::KeyBy
                 | Kind::Rebalance
                 | Kind::Merge

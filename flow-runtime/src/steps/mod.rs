@@ -13,12 +13,14 @@
 
 #![allow(non_camel_case_types)] // A step is written in lower case where it is wired.
 
+mod async_mapping;
 mod branching;
 mod broadcasting;
 mod by_function;
 mod chunking;
 mod deduping;
 mod ends;
+mod enriching;
 pub(crate) mod exactly_once;
 mod keying;
 mod merging;
@@ -26,6 +28,10 @@ mod observe;
 mod rebalancing;
 mod reshape;
 
+pub use crate::asynchronous::{Async, AsyncFailed, AsyncReason, Backoff};
+pub use async_mapping::async_map;
+#[doc(hidden)]
+pub use async_mapping::AsyncPlan;
 pub use branching::{Branch, Either, EitherWays, ResultWays, branch};
 pub use broadcasting::broadcast;
 pub use by_function::{
@@ -34,6 +40,7 @@ pub use by_function::{
 pub use chunking::chunk;
 pub use deduping::{Ttl, dedupe};
 pub use ends::{Feed, SourceFlow, discard, fail, sink, source};
+//pub use enriching::{Cache, enrich};
 pub use keying::{key_by, key_by_ref};
 #[doc(hidden)]
 pub use merging::seal as __seal;

@@ -1,0 +1,117 @@
+//! What an asynchronous step runs.
+
+use std::fmt::{self, Display};
+use std::pin::Pin;
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+/// One attempt at an item. It runs on the worker's own thread.
+pub type Attempt<T> = Pin<Box<dyn Future<Output = Result<T, String>>>>;
+
+/// An asynchronous step: makes a future of an `A`, and a `B` of what it answers. `C` is its configuration.
+pub trait AsyncFn<A, C, B>: 'static {
+    /// The kind, as in the graph.
+    const KIND: &'static str;
+    /// What the future answers.
+    type Answer: 'static;
+    /// Begins an attempt. The item is kept: it may be tried again.
+    fn attempt(config: &Rc<C>, item: &A) -> Attempt<Self::Answer>;
+    /// What comes out for the item.
+    fn out(item: A, answer: Self::Answer) -> B;
+}
+
+/// An item that an asynchronous step could not do, and why.
+///
+/// ```
+/// use flow_runtime::prelude::*;
+///
+/// let failed = AsyncFailed { item: "order 7", attempts: 3, reason: AsyncReason::TimedOut };
+/// assert_eq!(failed.to_string(), "given up after 3 attempts: timed out");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AsyncFailed<A> {
+    /// The item as it went in.
+    pub item: A,
+    /// How often it was tried; at least once.
+    pub attempts: u32,
+    /// How the last attempt failed.
+    pub reason: AsyncReason,
+}
+
+/// How an attempt of an asynchronous step failed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum AsyncReason {
+    /// It took longer than [`Async::timeout`](crate::steps::Async::timeout) allows.
+    TimedOut,
+    /// The function answered an error, of which this is the text.
+    Refused(String),
+}
+
+impl Display for AsyncReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AsyncReason::TimedOut => f.write_str("timed out"),
+            AsyncReason::Refused(text) => f.write_str(text),
+        }
+    }
+}
+
+impl<A> Display for AsyncFailed<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.attempts == 1 { "" } else { "s" };
+        write!(f, "given up after {} attempt{plural}: {}", self.attempts, self.reason)
+    }
+}
+
+/// What an asynchronous step keeps while an attempt works on a copy: to try it again, and to pass it on if it failed.
+#[diagnostic::on_unimplemented(
+    message = "an asynchronous step keeps an item while a copy of it is in flight, so its items must be `Clone`; `{Self}` is not",
+    label = "not `Clone`",
+    note = "derive `Clone` for `{Self}`, or share its contents in an `Arc`"
+)]
+pub trait Repeated: Sized {
+    /// A copy for one more attempt.
+    fn again(&self) -> Self;
+}
+#[diagnostic::do_not_recommend]
+impl<T: Clone> Repeated for T {
+    fn again(&self) -> T {
+        self.clone()
+    }
+}
+
+/// What the future of an asynchronous step answers: a `Result`.
+#[diagnostic::on_unimplemented(
+    message = "the future of an asynchronous step answers a `Result` here, but this one answers `{Self}`",
+    label = "answers `{Self}`, not a `Result`",
+    note = "an error goes to the step's second output as text; what cannot fail answers `Ok::<_, String>(value)`, or is a function with `#[async_map]`"
+)]
+pub trait Answered: 'static {
+    /// What comes out.
+    type Value: 'static;
+    /// The value, or the error as text.
+    fn answered(self) -> Result<Self::Value, String>;
+}
+#[diagnostic::do_not_recommend]
+impl<T: 'static, E: Display + 'static> Answered for Result<T, E> {
+    type Value = T;
+    fn answered(self) -> Result<T, String> {
+        self.map_err(|error| error.to_string())
+    }
+}
+
+/// A function's future as an attempt.
+pub fn attempt<T>(future: impl Future<Output = Result<T, String>> + 'static) -> Attempt<T> {
+    Box::pin(future)
+}
+
+/// A copy of an item. Called by expansions, for the words of its bound.
+pub fn one_more<T: Repeated>(item: &T) -> T {
+    item.again()
+}
+
+/// What a function that returns a `Result` has answered.
+pub fn answer<R: Answered>(answer: R) -> Result<R::Value, String> {
+    answer.answered()
+}

@@ -1,0 +1,167 @@
+//! `async_map`: items in flight.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use crate::asynchronous::{
+    Answered, Async, AsyncFailed, AsyncFn, AsyncInlet, Attempt, Placed, Repeated, attempt, one_more,
+};
+use crate::consumer::Consumer;
+use crate::describe::StepId;
+use crate::graph::{Kind, Operator};
+use crate::host::Host;
+use crate::plan::Plan1;
+use crate::steps::Queued;
+use crate::steps::merging::MergeInput;
+use crate::stream::Token;
+
+/// `async_map(stream, options, |item| async move { .. })`: a future turns every item into one other, or refuses it. Two outputs: what was
+/// answered, and the items that failed, as [`AsyncFailed`](crate::steps::AsyncFailed). [`macro@crate::async_map`] makes such a step of an
+/// `async fn`.
+///
+/// Here the future answers a `Result`. A keyed stream stays keyed.
+///
+/// ```
+/// use flow_runtime::io::{Collect, collect, from_iter};
+/// use flow_runtime::prelude::*;
+/// use std::time::Duration;
+///
+/// /// Somebody else's service.
+/// async fn price_of(product: &str) -> Result<u64, String> {
+///     match product {
+///         "tea" => Ok(300),
+///         _ => Err(format!("there is no {product}")),
+///     }
+/// }
+///
+/// #[dataflow]
+/// fn prices(products: Vec<String>, known: Collect<u64>, unknown: Collect<String>) {
+///     let products = source(from_iter(products));
+///     let options = Async::in_flight(16).timeout(Duration::from_secs(1));
+///     let (prices, failed) = async_map(products, options, |product: String| async move { price_of(&product).await });
+///     let reasons = map(failed, |failed| failed.to_string());
+///     sink(prices, known);
+///     sink(reasons, unknown);
+/// }
+///
+/// # fn main() -> Result<(), flow_runtime::Error> {
+/// let ((known, prices), (unknown, reasons)) = (collect(), collect());
+/// prices(vec!["tea".into(), "cake".into()], known, unknown).workers(1).spawn()?.wait()?;
+/// assert_eq!(prices.take(), [300]);
+/// assert_eq!(reasons.take(), ["given up after 1 attempt: there is no cake"]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What is polled, and what with
+///
+/// Each worker polls the futures of its own items, on its own thread, so they need not be `Send`. Nothing else is done on it meanwhile: a
+/// future that computes for long, or blocks, holds up all of the worker's steps. Times go by the worker's clock, which in a
+/// [simulation](crate::sim) is a virtual one.
+///
+/// There is no async runtime in this crate. What is woken from anywhere works as it is: channels, [`sleep`](crate::time::sleep), and
+/// libraries that bring a reactor of their own. What asks for tokio, as its timers, its sockets and clients such as those for HTTP do, needs
+/// the feature `tokio` of this crate: futures are then polled within the tokio runtime of the thread that starts the dataflow, or, if it has
+/// none, within one that is made for the process, of one thread.
+///
+/// # What is recovered
+///
+/// Nothing in flight is ever saved. An epoch ends when all its items are out, so after a crash the source gives again what was in
+/// flight, and the function is called again: what it does outside may happen twice. And what it answers may differ then; what was committed
+/// stays as it was.
+#[derive(Debug)]
+pub enum async_map {}
+
+impl async_map {
+    #[doc(hidden)]
+    pub const OPERATOR: Operator = Operator::of(Kind::AsyncMap);
+    #[doc(hidden)]
+    pub fn __check<U: Token<Item: Repeated>>(_: U) {}
+    #[doc(hidden)]
+    pub fn __post<U>(_: U) {}
+    #[doc(hidden)]
+    pub fn __wire<U, F, G, R>(
+        _: U,
+        options: Async,
+        f: F,
+    ) -> (
+        (U::With<R::Value>, U::With<AsyncFailed<U::Item>>),
+        AsyncPlan<async_map, F, U, U::Item, R::Value>,
+    )
+    where
+        U: Token,
+        F: Fn(U::Item) -> G + 'static,
+        G: Future<Output = R> + 'static,
+        R: Answered,
+    {
+        ((Token::token(), Token::token()), AsyncPlan::new(options, f))
+    }
+}
+
+impl<A, F, G, R, B> AsyncFn<A, F, B> for async_map
+where
+    A: Repeated,
+    F: Fn(A) -> G + 'static,
+    G: Future<Output = R> + 'static,
+    R: Answered<Value = B>,
+    B: 'static,
+{
+    const KIND: &'static str = Kind::AsyncMap.name();
+    type Answer = B;
+    fn attempt(f: &Rc<F>, item: &A) -> Attempt<B> {
+        let answer = f(one_more(item));
+        attempt(async move { answer.await.answered() })
+    }
+    fn out(_: A, answer: B) -> B {
+        answer
+    }
+}
+
+/// The plan of an [`AsyncFn`].
+pub struct AsyncPlan<Op, C, U, A, B> {
+    options: Async,
+    config: Rc<C>,
+    types: PhantomData<fn(Op, U, A) -> B>,
+}
+
+impl<Op, C, U, A, B> fmt::Debug for AsyncPlan<Op, C, U, A, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncPlan").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl<Op, C, U, A, B> AsyncPlan<Op, C, U, A, B> {
+    /// The step with this configuration.
+    pub fn new(options: Async, config: C) -> Self {
+        AsyncPlan { options, config: Rc::new(config), types: PhantomData }
+    }
+}
+
+impl<H, Op, C, U, A, B, D, E> Plan1<H, U::With<A>, (D, E)> for AsyncPlan<Op, C, U, A, B>
+where
+    H: Host,
+    Op: AsyncFn<A, C, B>,
+    C: 'static,
+    U: Token<Key: Placed>,
+    U::With<A>: Queued,
+    A: 'static,
+    B: 'static,
+    D: Consumer<U::With<B>>,
+    E: Consumer<U::With<AsyncFailed<A>>>,
+{
+    #[allow(refining_impl_trait)] // The refinement is the seal.
+    fn assemble(
+        self,
+        cx: &mut H::Cx<'_>,
+        id: StepId,
+        downs: (D, E),
+    ) -> (MergeInput<U::With<A>, H::Outlet<<U::With<A> as Queued>::Row>>,) {
+        let (worker, polling) = (H::worker(cx).index, H::polling(cx));
+        let wired = (self.options, self.config);
+        let inlet =
+            AsyncInlet::<Op, C, U, A, B, D, E>::new(id.clone(), worker, polling, wired, downs);
+        let [out] = H::handoff(cx, id, inlet);
+        (MergeInput::new(out),)
+    }
+}

@@ -1,0 +1,1 @@
+//! `enrich`: what is looked up for an item, through a cache.
