@@ -50,7 +50,7 @@
 //!   deployed.
 //! * [`sim`]: tests that let a dataflow crash everywhere, one step in a harness, a simulated disk.
 //! * [`graph`]: the const graph of a dataflow, and its pictures.
-//! * [`host`], [`plan`], [`consumer`], [`control`]: for those who bring a host of their own.
+//! * [`host`], [`plan`], [`consumer`], [`control`], [`asynchronous`]: for those who bring a host of their own.
 //!
 //! # Names
 //!
@@ -69,7 +69,7 @@ extern crate self as flow_runtime;
 #[doc(hidden)]
 #[path = "fuzz/mod.rs"]
 pub mod __fuzz;
-mod asynchronous;
+pub mod asynchronous;
 mod at_home;
 pub mod bounds;
 pub mod consumer;

@@ -36,7 +36,7 @@ pub(super) fn emit(operator: &Operator<'_>, paths: &Paths, sound: bool) -> Token
     let wired = wire(operator, &parts, paths, &[]);
     let harness = harness(operator, &parts, paths);
     let (types, types_fn) = types(operator, &parts, paths);
-    let implementation = implementation(operator, &parts, sound);
+    let implementation = implementation(operator, &parts, paths, sound);
     quote! {
         #(#docs)*
         #(#cfgs)*
@@ -74,7 +74,8 @@ impl Parts {
             let ty = &config.ty;
             if config.by_ref {
                 let slot = slot_name(n);
-                slot_bounds.push(quote!(#slot: #private::Slot<#ty>));
+                let held = held(operator);
+                slot_bounds.push(quote!(#slot: #private::#held<#ty>));
                 slots.push(slot.to_token_stream());
             } else {
                 slots.push(quote!(#private::Fixed<#ty>));
@@ -96,6 +97,12 @@ impl Parts {
 /// A generic one must see the item itself, or there would be nothing to learn its parameters from.
 fn by_borrow(operator: &Operator<'_>) -> bool {
     operator.kind == Kind::Filter && !operator.is_generic(&operator.item)
+}
+
+/// The trait by which the step holds a configuration value that is borrowed.
+fn held(operator: &Operator<'_>) -> Ident {
+    let name = if operator.kind == Kind::AsyncMap { "TakenSlot" } else { "Slot" };
+    Ident::new(name, proc_macro2::Span::call_site())
 }
 
 fn slot_name(n: usize) -> Ident {
@@ -253,11 +260,25 @@ fn wire(
     bounds.push(quote!(__U: #input_bound));
     let mut params = receiver.to_vec();
     params.push(quote!(_: __U));
+    if operator.kind == Kind::AsyncMap {
+        params.push(quote!(__options: #private::Async));
+    }
     let Config { bounds: config_bounds, params: config_params, slots, slot_types } =
         Config::of(operator, paths);
     bounds.extend(config_bounds);
     params.extend(config_params);
 
+    if operator.kind == Kind::AsyncMap {
+        let plan = quote!(#private::AsyncPlan<#name, #slot_types, __U, #item, #output>);
+        let done = quote!(<__U as #private::Token>::With<#output>);
+        let failed = quote!(<__U as #private::Token>::With<#private::AsyncFailed<#item>>);
+        return quote! {
+            #[doc(hidden)]
+            #vis fn #wire<#(#bounds),*>(#(#params),*) -> ((#done, #failed), #plan) #where_clause {
+                ((#private::Token::token(), #private::Token::token()), <#plan>::new(__options, #slots))
+            }
+        };
+    }
     let (out, plan) = match &operator.keyed {
         Some((state, key)) => {
             let owned = if operator.is_generic(key) {
@@ -314,7 +335,8 @@ impl Config {
                 bounds.push(
                     quote_spanned!(ty.span()=> #given: #private::ConfigArg<#ty, Slot = #slot>),
                 );
-                bounds.push(quote!(#slot: #private::Slot<#ty>));
+                let held = held(operator);
+                bounds.push(quote_spanned!(ty.span()=> #slot: #private::#held<#ty>));
                 params.push(quote!(#name: #given));
                 slot_types.push(slot.to_token_stream());
             } else {
@@ -360,7 +382,15 @@ fn harness(operator: &Operator<'_>, parts: &Parts, paths: &Paths) -> TokenStream
 }
 
 /// The call, as the trait that the step runs.
-fn implementation(operator: &Operator<'_>, parts: &Parts, sound: bool) -> TokenStream {
+fn implementation(
+    operator: &Operator<'_>,
+    parts: &Parts,
+    paths: &Paths,
+    sound: bool,
+) -> TokenStream {
+    if operator.kind == Kind::AsyncMap {
+        return asynchronous(operator, parts, paths, sound);
+    }
     let Operator { name, item: viewed, .. } = operator;
     let Parts { private, item, output, slots, slot_bounds, generics, where_clause } = parts;
     let (guards, config_args) = call_config(operator, private);
@@ -442,6 +472,65 @@ fn implementation(operator: &Operator<'_>, parts: &Parts, sound: bool) -> TokenS
                         #call
                     }
                 }
+            }
+        }
+    }
+}
+
+/// The future of a call, as an attempt. It owns what it works with: a copy of the item, and the configuration.
+fn asynchronous(operator: &Operator<'_>, parts: &Parts, paths: &Paths, sound: bool) -> TokenStream {
+    let Operator { name, .. } = operator;
+    let Parts { private, item, output, slots, slot_bounds, generics, where_clause } = parts;
+    let turbofish = match operator.generic_names() {
+        names if names.is_empty() => quote!(),
+        names => quote!(::<#(#names),*>),
+    };
+    let mut taken = TokenStream::new();
+    let mut arguments = Vec::new();
+    for (n, config) in operator.config.iter().enumerate() {
+        let (guard, at, ty) = (format_ident!("__g{}", n), Index::from(n), &config.ty);
+        taken.extend(quote!(let #guard = #private::TakenSlot::<#ty>::take(&__config.#at);));
+        let seen = quote!(#private::TakenSlot::<#ty>::seen(&__config.#at, &#guard));
+        arguments.push(match config.by_ref {
+            true => seen,
+            false => quote_spanned!(ty.span()=> ::core::clone::Clone::clone(#seen)),
+        });
+    }
+    // What is wrong with the item is said at its type, with the error at the function's return type.
+    let copy = {
+        let private = paths.private_at(operator.item.span());
+        quote_spanned!(operator.item.span()=> #private::one_more)
+    };
+    let call = quote!(#name #turbofish(__item #(, #arguments)*).await);
+    let answer = match operator.refuses {
+        false => quote!(::core::result::Result::Ok(#call)),
+        true => {
+            let at = operator.output.span();
+            let private = paths.private_at(at);
+            let answer = quote_spanned!(at=> #private::answer);
+            quote!(#answer(#call))
+        }
+    };
+    let body = match sound {
+        true => quote! {
+            let __item = #copy(__item);
+            let __config = ::std::rc::Rc::clone(__config);
+            #taken
+            #private::attempt(async move { #answer })
+        },
+        false => quote!(::core::unreachable!("an operator with an error does not compile")),
+    };
+    quote! {
+        impl<#(#generics,)* #(#slot_bounds),*> #private::AsyncFn<#item, #slots, #output> for #name
+        #where_clause
+        {
+            const KIND: &'static str = #private::Kind::AsyncMap.name();
+            type Answer = #output;
+            fn attempt(__config: &::std::rc::Rc<#slots>, __item: &#item) -> #private::Attempt<#output> {
+                #body
+            }
+            fn out(_: #item, __answer: #output) -> #output {
+                __answer
             }
         }
     }

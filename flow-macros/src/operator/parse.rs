@@ -28,6 +28,8 @@ pub(super) struct Operator<'a> {
     /// The item; behind `&` for a filter.
     pub(super) item: Type,
     pub(super) output: Output,
+    /// The function returns a `Result` of the output.
+    pub(super) refuses: bool,
     pub(super) config: Vec<Config>,
 }
 
@@ -75,7 +77,7 @@ fn generic_names(generics: &Generics) -> Vec<Ident> {
 /// an error.
 pub(super) fn parse<'a>(kind: Kind, head: &'a Head, errors: &mut Errors) -> Option<Operator<'a>> {
     let sig = &head.sig;
-    qualifiers(sig, errors);
+    qualifiers(kind, sig, errors);
     let params = params(sig, errors);
     let before = if kind.is_stateful() { 2 } else { 0 };
     if params.len() <= before {
@@ -102,6 +104,7 @@ pub(super) fn parse<'a>(kind: Kind, head: &'a Head, errors: &mut Errors) -> Opti
         },
         item: item?,
         output: yielded?,
+        refuses: kind.yields() == Yields::Awaited && returns_result(sig),
         config: configured,
     };
     constrained(&operator, errors);
@@ -109,15 +112,23 @@ pub(super) fn parse<'a>(kind: Kind, head: &'a Head, errors: &mut Errors) -> Opti
 }
 
 /// What an operator cannot be.
-fn qualifiers(sig: &Signature, errors: &mut Errors) {
-    if let Some(asyncness) = &sig.asyncness {
-        errors.at(
+fn qualifiers(kind: Kind, sig: &Signature, errors: &mut Errors) {
+    match &sig.asyncness {
+        Some(asyncness) if kind != Kind::AsyncMap => errors.at(
             asyncness,
             with_help(
-                "an operator is called for every item and cannot be `async`",
-                "look up what it waits for before, or keep it up to date with `broadcast(changes, ..)`",
+                format_args!("a `{}` function is called for every item and cannot be `async`", kind.attribute()),
+                "look up what it waits for with an `#[async_map]` function in front, which has many items in flight",
             ),
-        );
+        ),
+        None if kind == Kind::AsyncMap => errors.at(
+            &sig.fn_token,
+            with_help(
+                "an `#[async_map]` function is `async`",
+                format_args!("write `{}`, or `#[map]` if it waits for nothing", kind.signature()),
+            ),
+        ),
+        _ => {}
     }
     if !matches!(sig.safety, syn::Safety::Default) {
         errors.at(&sig.safety, "an operator cannot be `unsafe`");
@@ -286,10 +297,19 @@ fn output(kind: Kind, sig: &Signature, item: Option<&Type>, errors: &mut Errors)
     };
     let hidden = written_type.and_then(find_impl);
     match kind.yields() {
-        Yields::One if hidden.is_some() => {
+        Yields::Awaited if written_type.is_none() => refuse(
+            errors,
+            "an `#[async_map]` function returns what comes out for its item".to_owned(),
+        ),
+        Yields::One | Yields::Awaited if hidden.is_some() => {
             refuse(errors, "what a step emits needs a type with a name".to_owned())
         }
         Yields::One => Some(Output::Type(written_type.map_or_else(unit, outlived))),
+        Yields::Awaited => written_type.map(|ty| match argument_of(ty, "Result") {
+            Some(value) => Output::Type(outlived(&value)),
+            None if returns_result(sig) => Output::Of(outlived(ty), "answer"),
+            None => Output::Type(outlived(ty)),
+        }),
         Yields::Whether => match written_type {
             Some(Type::Path(path))
                 if path.path.segments.last().is_some_and(|last| last.ident == "bool") =>
@@ -336,6 +356,19 @@ fn is_plain(ty: &Type) -> bool {
         name.starts_with(char::is_lowercase)
             || ["String", "Vec", "Result", "Box"].contains(&name.as_str())
     })
+}
+
+/// Whether a function returns a `Result`: by its name, of any path, since an attribute sees no more.
+fn returns_result(sig: &Signature) -> bool {
+    match &sig.output {
+        ReturnType::Type(_, ty) => match &**ty {
+            Type::Path(path) => {
+                path.path.segments.last().is_some_and(|last| last.ident == "Result")
+            }
+            _ => false,
+        },
+        ReturnType::Default => false,
+    }
 }
 
 /// `X` of `Option<X>`.
@@ -430,12 +463,22 @@ fn constrained(operator: &Operator<'_>, errors: &mut Errors) {
 }
 
 impl Output {
+    /// Where it was written.
+    pub(super) fn span(&self) -> proc_macro2::Span {
+        match self {
+            Output::Type(ty) | Output::Of(ty, _) => ty.span(),
+        }
+    }
+
     /// The type, with the runtime's help where it was not written.
     pub(super) fn tokens(&self, private: &TokenStream) -> TokenStream {
         match self {
             Output::Type(ty) => ty.to_token_stream(),
             Output::Of(ty, "option") => {
                 quote_spanned!(ty.span()=> <#ty as #private::Optional>::Some)
+            }
+            Output::Of(ty, "answer") => {
+                quote_spanned!(ty.span()=> <#ty as #private::Answered>::Value)
             }
             Output::Of(ty, _) => {
                 quote_spanned!(ty.span()=> <#ty as ::core::iter::IntoIterator>::Item)

@@ -80,7 +80,8 @@ impl<T> Run<T> {
             match &mut self.stage {
                 Stage::Begin => {
                     self.attempts += 1;
-                    let until = options.timeout.map(|after| clock.set(clock.now().after(after), waker));
+                    let until =
+                        options.timeout.map(|after| clock.set(clock.now().after(after), waker));
                     self.stage = Stage::Running(begin(), until);
                 }
                 Stage::Running(attempt, until) => {

@@ -94,10 +94,27 @@ pub trait Answered: 'static {
     fn answered(self) -> Result<Self::Value, String>;
 }
 #[diagnostic::do_not_recommend]
-impl<T: 'static, E: Display + 'static> Answered for Result<T, E> {
+impl<T: 'static, E: Refusal + 'static> Answered for Result<T, E> {
     type Value = T;
     fn answered(self) -> Result<T, String> {
-        self.map_err(|error| error.to_string())
+        self.map_err(|error| error.reason())
+    }
+}
+
+/// An error of an asynchronous step.
+#[diagnostic::on_unimplemented(
+    message = "an error of an asynchronous step goes to its second output as text, so it must be `Display`; `{Self}` is not",
+    label = "not `Display`",
+    note = "implement `std::fmt::Display` for `{Self}`, or turn it into a text first: `.map_err(|error| format!(..))`"
+)]
+pub trait Refusal {
+    /// The text.
+    fn reason(&self) -> String;
+}
+#[diagnostic::do_not_recommend]
+impl<E: Display> Refusal for E {
+    fn reason(&self) -> String {
+        self.to_string()
     }
 }
 

@@ -83,7 +83,8 @@ impl Reactor {
         match own {
             Ok(runtime) => self.handle = Some(runtime.handle().clone()),
             Err(error) => {
-                let message = format!("the tokio runtime of asynchronous steps does not start: {error}");
+                let message =
+                    format!("the tokio runtime of asynchronous steps does not start: {error}");
                 return Err(Error::new(ErrorKind::Configuration, message)
                     .help("start the dataflow from within a runtime of your own"));
             }

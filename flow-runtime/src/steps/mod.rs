@@ -29,9 +29,9 @@ mod rebalancing;
 mod reshape;
 
 pub use crate::asynchronous::{Async, AsyncFailed, AsyncReason, Backoff};
-pub use async_mapping::async_map;
 #[doc(hidden)]
 pub use async_mapping::AsyncPlan;
+pub use async_mapping::async_map;
 pub use branching::{Branch, Either, EitherWays, ResultWays, branch};
 pub use broadcasting::broadcast;
 pub use by_function::{
@@ -40,7 +40,7 @@ pub use by_function::{
 pub use chunking::chunk;
 pub use deduping::{Ttl, dedupe};
 pub use ends::{Feed, SourceFlow, discard, fail, sink, source};
-//pub use enriching::{Cache, enrich};
+pub use enriching::{Cache, enrich};
 pub use keying::{key_by, key_by_ref};
 #[doc(hidden)]
 pub use merging::seal as __seal;
