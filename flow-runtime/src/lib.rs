@@ -164,9 +164,7 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::Dataflow;
-    pub use crate::asynchronous::{
-        Answered, Async, AsyncFailed, AsyncFn, Attempt, Placed, answer, attempt, one_more,
-    };
+    pub use crate::asynchronous::{Answered, Async, AsyncFailed, again, attempt, reason};
     pub use crate::bounds::{
         CheckItem, CheckKey, FanOut, Feeds, FeedsKeyed, FeedsKeyedExactly, FeedsRef, Fits, Item,
         Key, OneStream, Param, Pass, one_stream, when,
@@ -190,7 +188,7 @@ pub mod __private {
         Field, LoadError, Reader, Saved, Schema, Shape, State, Variant, load_foreign, save_foreign,
     };
     pub use crate::steps::exactly_once::{Holds, NoEnds, Within};
-    pub use crate::steps::{__seal as seal, AsyncPlan, Branch, Feed, SourceFlow};
+    pub use crate::steps::{__seal as seal, AsyncPlan, Branch, Feed, SourceFlow, async_map};
     pub use crate::stream::{
         Broadcast, ConfigArg, Fixed, Keyed, Slot, Stream, TakenSlot, Token, handle,
     };

@@ -33,10 +33,18 @@ pub(super) fn emit(operator: &Operator<'_>, paths: &Paths, sound: bool) -> Token
     let allows = allows();
     let graph_operator = graph_operator(operator, &parts);
     let check = check(operator, paths);
-    let wired = wire(operator, &parts, paths, &[]);
+    let wired = wire(operator, &parts, paths, &[], sound);
     let harness = harness(operator, &parts, paths);
-    let (types, types_fn) = types(operator, &parts, paths);
-    let implementation = implementation(operator, &parts, paths, sound);
+    let (types, types_fn) = types(operator, &parts, paths, sound);
+    // An asynchronous one is called where it is wired.
+    let implementation = (operator.kind != Kind::AsyncMap).then(|| {
+        let implementation = implementation(operator, &parts, sound);
+        quote! {
+            #(#cfgs)*
+            #allows
+            #implementation
+        }
+    });
     quote! {
         #(#docs)*
         #(#cfgs)*
@@ -55,8 +63,6 @@ pub(super) fn emit(operator: &Operator<'_>, paths: &Paths, sound: bool) -> Token
             #types_fn
         }
         #types
-        #(#cfgs)*
-        #allows
         #implementation
     }
 }
@@ -203,7 +209,12 @@ fn check(operator: &Operator<'_>, paths: &Paths) -> TokenStream {
 }
 
 /// `parse::<u32>(lines)`: the type parameters are given first, then the call is wired. Only generic operators have it.
-fn types(operator: &Operator<'_>, parts: &Parts, paths: &Paths) -> (TokenStream, TokenStream) {
+fn types(
+    operator: &Operator<'_>,
+    parts: &Parts,
+    paths: &Paths,
+    sound: bool,
+) -> (TokenStream, TokenStream) {
     let names = operator.generic_names();
     if names.is_empty() {
         return (TokenStream::new(), TokenStream::new());
@@ -216,7 +227,7 @@ fn types(operator: &Operator<'_>, parts: &Parts, paths: &Paths) -> (TokenStream,
         other => other.to_token_stream(),
     });
     let types = operator.generics.type_params().map(|param| &param.ident);
-    let wired = wire(operator, parts, paths, &[quote!(self)]);
+    let wired = wire(operator, parts, paths, &[quote!(self)], sound);
     let allows = allows();
     let item = quote! {
         #(#cfgs)*
@@ -244,6 +255,7 @@ fn wire(
     parts: &Parts,
     paths: &Paths,
     receiver: &[TokenStream],
+    sound: bool,
 ) -> TokenStream {
     let Operator { name, vis, item, .. } = operator;
     let Parts { private, output, generics, where_clause, .. } = parts;
@@ -269,13 +281,22 @@ fn wire(
     params.extend(config_params);
 
     if operator.kind == Kind::AsyncMap {
-        let plan = quote!(#private::AsyncPlan<#name, #slot_types, __U, #item, #output>);
+        let plan = quote!(#private::AsyncPlan<#private::async_map, __U, #item, #output>);
         let done = quote!(<__U as #private::Token>::With<#output>);
         let failed = quote!(<__U as #private::Token>::With<#private::AsyncFailed<#item>>);
+        let attempt = attempt(operator, parts, paths);
+        let body = match sound {
+            true => quote! {
+                let __config: ::std::rc::Rc<#slot_types> = ::std::rc::Rc::new(#slots);
+                let __plan = <#plan>::new(__options, #attempt);
+                ((#private::Token::token(), #private::Token::token()), __plan)
+            },
+            false => quote!(::core::unreachable!("an operator with an error does not compile")),
+        };
         return quote! {
             #[doc(hidden)]
             #vis fn #wire<#(#bounds),*>(#(#params),*) -> ((#done, #failed), #plan) #where_clause {
-                ((#private::Token::token(), #private::Token::token()), <#plan>::new(__options, #slots))
+                #body
             }
         };
     }
@@ -382,15 +403,7 @@ fn harness(operator: &Operator<'_>, parts: &Parts, paths: &Paths) -> TokenStream
 }
 
 /// The call, as the trait that the step runs.
-fn implementation(
-    operator: &Operator<'_>,
-    parts: &Parts,
-    paths: &Paths,
-    sound: bool,
-) -> TokenStream {
-    if operator.kind == Kind::AsyncMap {
-        return asynchronous(operator, parts, paths, sound);
-    }
+fn implementation(operator: &Operator<'_>, parts: &Parts, sound: bool) -> TokenStream {
     let Operator { name, item: viewed, .. } = operator;
     let Parts { private, item, output, slots, slot_bounds, generics, where_clause } = parts;
     let (guards, config_args) = call_config(operator, private);
@@ -477,10 +490,11 @@ fn implementation(
     }
 }
 
-/// The future of a call, as an attempt. It owns what it works with: a copy of the item, and the configuration.
-fn asynchronous(operator: &Operator<'_>, parts: &Parts, paths: &Paths, sound: bool) -> TokenStream {
-    let Operator { name, .. } = operator;
-    let Parts { private, item, output, slots, slot_bounds, generics, where_clause } = parts;
+/// `|item| attempt(async move { f(item, ..).await })`: what an asynchronous step calls for an item. The future owns what it works with: a copy of the
+/// item, and the configuration.
+fn attempt(operator: &Operator<'_>, parts: &Parts, paths: &Paths) -> TokenStream {
+    let Operator { name, item, .. } = operator;
+    let private = &parts.private;
     let turbofish = match operator.generic_names() {
         names if names.is_empty() => quote!(),
         names => quote!(::<#(#names),*>),
@@ -496,42 +510,26 @@ fn asynchronous(operator: &Operator<'_>, parts: &Parts, paths: &Paths, sound: bo
             false => quote_spanned!(ty.span()=> ::core::clone::Clone::clone(#seen)),
         });
     }
-    // What is wrong with the item is said at its type, with the error at the function's return type.
-    let copy = {
-        let private = paths.private_at(operator.item.span());
-        quote_spanned!(operator.item.span()=> #private::one_more)
-    };
     let call = quote!(#name #turbofish(__item #(, #arguments)*).await);
+    // What is wrong with item or error is said at its type.
     let answer = match operator.refuses {
-        false => quote!(::core::result::Result::Ok(#call)),
-        true => {
-            let at = operator.output.span();
+        None => quote!(::core::result::Result::Ok(#call)),
+        Some(at) => {
             let private = paths.private_at(at);
-            let answer = quote_spanned!(at=> #private::answer);
-            quote!(#answer(#call))
+            let reason = quote_spanned!(at=> |__error| #private::reason(__error));
+            quote!(::core::result::Result::map_err(#call, #reason))
         }
     };
-    let body = match sound {
-        true => quote! {
-            let __item = #copy(__item);
-            let __config = ::std::rc::Rc::clone(__config);
-            #taken
-            #private::attempt(async move { #answer })
-        },
-        false => quote!(::core::unreachable!("an operator with an error does not compile")),
+    let copy = {
+        let private = paths.private_at(item.span());
+        quote_spanned!(item.span()=> #private::again::<#item>()(__item))
     };
     quote! {
-        impl<#(#generics,)* #(#slot_bounds),*> #private::AsyncFn<#item, #slots, #output> for #name
-        #where_clause
-        {
-            const KIND: &'static str = #private::Kind::AsyncMap.name();
-            type Answer = #output;
-            fn attempt(__config: &::std::rc::Rc<#slots>, __item: &#item) -> #private::Attempt<#output> {
-                #body
-            }
-            fn out(_: #item, __answer: #output) -> #output {
-                __answer
-            }
+        move |__item: &#item| {
+            let __item = #copy;
+            let __config = ::std::rc::Rc::clone(&__config);
+            #taken
+            #private::attempt(async move { #answer })
         }
     }
 }

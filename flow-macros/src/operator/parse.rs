@@ -28,8 +28,8 @@ pub(super) struct Operator<'a> {
     /// The item; behind `&` for a filter.
     pub(super) item: Type,
     pub(super) output: Output,
-    /// The function returns a `Result` of the output.
-    pub(super) refuses: bool,
+    /// The function returns a `Result` of the output; where its error was written.
+    pub(super) refuses: Option<proc_macro2::Span>,
     pub(super) config: Vec<Config>,
 }
 
@@ -104,7 +104,7 @@ pub(super) fn parse<'a>(kind: Kind, head: &'a Head, errors: &mut Errors) -> Opti
         },
         item: item?,
         output: yielded?,
-        refuses: kind.yields() == Yields::Awaited && returns_result(sig),
+        refuses: refuses(sig).filter(|_| kind.yields() == Yields::Awaited),
         config: configured,
     };
     constrained(&operator, errors);
@@ -117,7 +117,7 @@ fn qualifiers(kind: Kind, sig: &Signature, errors: &mut Errors) {
         Some(asyncness) if kind != Kind::AsyncMap => errors.at(
             asyncness,
             with_help(
-                format_args!("a `{}` function is called for every item and cannot be `async`", kind.attribute()),
+                format_args!("{} function is called for every item and cannot be `async`", kind.one()),
                 "look up what it waits for with an `#[async_map]` function in front, which has many items in flight",
             ),
         ),
@@ -175,9 +175,9 @@ fn params(sig: &Signature, errors: &mut Errors) -> Vec<(Ident, Type)> {
 
 fn too_few(kind: Kind) -> String {
     let message = if kind.is_stateful() {
-        format!("a `{}` function takes the state and the key before the item", kind.attribute())
+        format!("{} function takes the state and the key before the item", kind.one())
     } else {
-        format!("a `{}` function takes the item as its first parameter", kind.attribute())
+        format!("{} function takes the item as its first parameter", kind.one())
     };
     with_help(message, format_args!("write `{}`", kind.signature()))
 }
@@ -189,8 +189,8 @@ fn keyed(kind: Kind, params: &[(Ident, Type)], errors: &mut Errors) -> Option<(T
         Type::Reference(TypeReference { mutability: Some(_), elem, .. }) => Some(outlived(elem)),
         other => {
             let what = format!(
-                "the first parameter of a `{}` function is the state of the item's key",
-                kind.attribute()
+                "the first parameter of {} function is the state of the item's key",
+                kind.one()
             );
             let bare = written(strip_ref(other));
             errors.at(other, with_help(what, format_args!("take `&mut {bare}`")));
@@ -200,8 +200,7 @@ fn keyed(kind: Kind, params: &[(Ident, Type)], errors: &mut Errors) -> Option<(T
     let key = match key {
         Type::Reference(TypeReference { mutability: None, elem, .. }) => Some(outlived(elem)),
         other => {
-            let what =
-                format!("the second parameter of a `{}` function is the key", kind.attribute());
+            let what = format!("the second parameter of {} function is the key", kind.one());
             let bare = written(strip_ref(other));
             errors.at(other, with_help(what, format_args!("take `&{bare}`")));
             None
@@ -223,11 +222,7 @@ fn item(kind: Kind, ty: &Type, errors: &mut Errors) -> Option<Type> {
         Type::Reference(TypeReference { mutability: Some(_), .. }) => {
             errors.at(
                 ty,
-                format!(
-                    "a `{}` function takes its item by value: take `{}`",
-                    kind.attribute(),
-                    owned(ty)
-                ),
+                format!("{} function takes its item by value: take `{}`", kind.one(), owned(ty)),
             );
             None
         }
@@ -242,11 +237,7 @@ fn item(kind: Kind, ty: &Type, errors: &mut Errors) -> Option<Type> {
         {
             errors.at(
                 ty,
-                format!(
-                    "a `{}` function takes its item by value: take `{}`",
-                    kind.attribute(),
-                    owned(ty)
-                ),
+                format!("{} function takes its item by value: take `{}`", kind.one(), owned(ty)),
             );
             None
         }
@@ -307,7 +298,7 @@ fn output(kind: Kind, sig: &Signature, item: Option<&Type>, errors: &mut Errors)
         Yields::One => Some(Output::Type(written_type.map_or_else(unit, outlived))),
         Yields::Awaited => written_type.map(|ty| match argument_of(ty, "Result") {
             Some(value) => Output::Type(outlived(&value)),
-            None if returns_result(sig) => Output::Of(outlived(ty), "answer"),
+            None if refuses(sig).is_some() => Output::Of(outlived(ty), "answer"),
             None => Output::Type(outlived(ty)),
         }),
         Yields::Whether => match written_type {
@@ -325,11 +316,11 @@ fn output(kind: Kind, sig: &Signature, item: Option<&Type>, errors: &mut Errors)
             Some(ty) if hidden.is_none() => match argument_of(ty, "Option") {
                 Some(inner) => Some(Output::Type(outlived(&inner))),
                 None if is_plain(ty) => {
-                    refuse(errors, format!("a `{}` function returns an `Option`", kind.attribute()))
+                    refuse(errors, format!("{} function returns an `Option`", kind.one()))
                 }
                 None => Some(Output::Of(outlived(ty), "option")),
             },
-            _ => refuse(errors, format!("a `{}` function returns an `Option`", kind.attribute())),
+            _ => refuse(errors, format!("{} function returns an `Option`", kind.one())),
         },
         Yields::Each => match written_type {
             Some(Type::ImplTrait(_)) => match written_type.and_then(iterator_item) {
@@ -340,8 +331,8 @@ fn output(kind: Kind, sig: &Signature, item: Option<&Type>, errors: &mut Errors)
             _ => refuse(
                 errors,
                 format!(
-                    "a `{}` function returns what it emits: something that is `IntoIterator`",
-                    kind.attribute()
+                    "{} function returns what it emits: something that is `IntoIterator`",
+                    kind.one()
                 ),
             ),
         },
@@ -358,17 +349,17 @@ fn is_plain(ty: &Type) -> bool {
     })
 }
 
-/// Whether a function returns a `Result`: by its name, of any path, since an attribute sees no more.
-fn returns_result(sig: &Signature) -> bool {
-    match &sig.output {
-        ReturnType::Type(_, ty) => match &**ty {
-            Type::Path(path) => {
-                path.path.segments.last().is_some_and(|last| last.ident == "Result")
-            }
-            _ => false,
-        },
-        ReturnType::Default => false,
-    }
+/// Whether a function returns a `Result`, and where its error type stands. It is known by its name, of any path, since an attribute sees no more.
+fn refuses(sig: &Signature) -> Option<proc_macro2::Span> {
+    let ReturnType::Type(_, ty) = &sig.output else { return None };
+    let Type::Path(path) = &**ty else { return None };
+    let last = path.path.segments.last().filter(|last| last.ident == "Result")?;
+    Some(match &last.arguments {
+        PathArguments::AngleBracketed(arguments) => {
+            arguments.args.iter().nth(1).map_or(last.ident.span(), Spanned::span)
+        }
+        _ => last.ident.span(),
+    })
 }
 
 /// `X` of `Option<X>`.
@@ -463,13 +454,6 @@ fn constrained(operator: &Operator<'_>, errors: &mut Errors) {
 }
 
 impl Output {
-    /// Where it was written.
-    pub(super) fn span(&self) -> proc_macro2::Span {
-        match self {
-            Output::Type(ty) | Output::Of(ty, _) => ty.span(),
-        }
-    }
-
     /// The type, with the runtime's help where it was not written.
     pub(super) fn tokens(&self, private: &TokenStream) -> TokenStream {
         match self {

@@ -2,23 +2,26 @@
 
 use std::fmt::{self, Display};
 use std::pin::Pin;
-use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
 /// One attempt at an item. It runs on the worker's own thread.
 pub type Attempt<T> = Pin<Box<dyn Future<Output = Result<T, String>>>>;
 
-/// An asynchronous step: makes a future of an `A`, and a `B` of what it answers. `C` is its configuration.
-pub trait AsyncFn<A, C, B>: 'static {
+/// What an asynchronous step calls for an item, by any function: only the types of what goes in and what is answered still show, so whatever is
+/// wrong with the function has been said where it was wired. A call through a pointer is nothing beside a future in flight.
+///
+/// The item is lent: it is kept, and may be tried again.
+pub type AsyncFn<A, T> = Box<dyn Fn(&A) -> Attempt<T>>;
+
+/// A kind of asynchronous step: what it makes of an item and the `T` that was answered for it.
+pub trait AsyncStep<A, T>: 'static {
     /// The kind, as in the graph.
     const KIND: &'static str;
-    /// What the future answers.
-    type Answer: 'static;
-    /// Begins an attempt. The item is kept: it may be tried again.
-    fn attempt(config: &Rc<C>, item: &A) -> Attempt<Self::Answer>;
+    /// What comes out.
+    type Out: 'static;
     /// What comes out for the item.
-    fn out(item: A, answer: Self::Answer) -> B;
+    fn out(item: A, answer: T) -> Self::Out;
 }
 
 /// An item that an asynchronous step could not do, and why.
@@ -93,7 +96,7 @@ pub trait Answered: 'static {
     /// The value, or the error as text.
     fn answered(self) -> Result<Self::Value, String>;
 }
-#[diagnostic::do_not_recommend]
+// Recommended: which part of a `Result` is wrong must be said.
 impl<T: 'static, E: Refusal + 'static> Answered for Result<T, E> {
     type Value = T;
     fn answered(self) -> Result<T, String> {
@@ -123,12 +126,12 @@ pub fn attempt<T>(future: impl Future<Output = Result<T, String>> + 'static) -> 
     Box::pin(future)
 }
 
-/// A copy of an item. Called by expansions, for the words of its bound.
-pub fn one_more<T: Repeated>(item: &T) -> T {
-    item.again()
+/// How an item is copied. Called by expansions, for the words of its bound.
+pub fn again<T: Repeated>() -> impl Fn(&T) -> T {
+    T::again
 }
 
-/// What a function that returns a `Result` has answered.
-pub fn answer<R: Answered>(answer: R) -> Result<R::Value, String> {
-    answer.answered()
+/// The text of an error. Called by expansions, for the words of its bound.
+pub fn reason<E: Refusal>(error: E) -> String {
+    error.reason()
 }

@@ -14,7 +14,7 @@ use std::task::Waker;
 
 use super::flight::{Flight, Going, Run};
 use super::flights::Flights;
-use super::function::{AsyncFailed, AsyncFn};
+use super::function::{AsyncFailed, AsyncFn, AsyncStep};
 use super::options::Async;
 use super::place::Placed;
 use super::polling::Polling;
@@ -27,37 +27,36 @@ use crate::stream::Token;
 use crate::time::Timestamp;
 
 /// The items of an asynchronous step on one worker.
-pub(crate) struct AsyncInlet<Op, C, U, A, B, D, E>
+pub(crate) struct AsyncInlet<Op, U, A, T, D, E>
 where
-    Op: AsyncFn<A, C, B>,
+    Op: AsyncStep<A, T>,
     U: Token<Key: Placed>,
 {
     id: StepId,
     worker: usize,
     options: Async,
-    config: Rc<C>,
+    function: AsyncFn<A, T>,
     /// Taken, and without a place.
     waiting: VecDeque<(Place<U>, A)>,
-    flights: Flights<Place<U>, A, Op::Answer>,
+    flights: Flights<Place<U>, A, T>,
     /// How many items have been given a place.
     begun: u64,
     /// Watermarks, each with the number of the first item behind it.
     watermarks: VecDeque<(u64, Timestamp)>,
     down: D,
     failed: E,
-    types: PhantomData<fn(Op, U) -> B>,
+    types: PhantomData<fn(Op, U)>,
 }
 
 type Place<U> = <<U as Token>::Key as Placed>::Place;
 
-impl<Op, C, U, A, B, D, E> AsyncInlet<Op, C, U, A, B, D, E>
+impl<Op, U, A, T, D, E> AsyncInlet<Op, U, A, T, D, E>
 where
-    Op: AsyncFn<A, C, B>,
-    C: 'static,
+    Op: AsyncStep<A, T>,
     U: Token<Key: Placed>,
     A: 'static,
-    B: 'static,
-    D: Consumer<U::With<B>>,
+    T: 'static,
+    D: Consumer<U::With<Op::Out>>,
     E: Consumer<U::With<AsyncFailed<A>>>,
 {
     /// The step `id` on the worker of this number. What is done goes to `down`, what has failed to `failed`.
@@ -65,14 +64,14 @@ where
         id: StepId,
         worker: usize,
         polling: Polling,
-        (options, config): (Async, Rc<C>),
+        (options, function): (Async, AsyncFn<A, T>),
         (down, failed): (D, E),
     ) -> Self {
         AsyncInlet {
             id,
             worker,
             options,
-            config,
+            function,
             waiting: VecDeque::new(),
             flights: Flights::new(polling),
             begun: 0,
@@ -113,10 +112,10 @@ where
         }
         let seed = *number ^ (self.worker as u64).rotate_left(32);
         let going = Going { options: &self.options, clock: &clock, waker, seed };
-        let config = &self.config;
+        let function = &self.function;
         reactor.within(|| {
             clock.within(|| {
-                U::Key::noted(&self.id, place, || run.go_on(&going, || Op::attempt(config, item)));
+                U::Key::noted(&self.id, place, || run.go_on(&going, || function(item)));
             });
         });
         if run.is_done() {
@@ -155,15 +154,14 @@ where
     }
 }
 
-impl<Op, C, U, A, B, D, E> Inlet<<U::With<A> as Queued>::Row> for AsyncInlet<Op, C, U, A, B, D, E>
+impl<Op, U, A, T, D, E> Inlet<<U::With<A> as Queued>::Row> for AsyncInlet<Op, U, A, T, D, E>
 where
-    Op: AsyncFn<A, C, B>,
-    C: 'static,
+    Op: AsyncStep<A, T>,
     U: Token<Key: Placed>,
     U::With<A>: Queued,
     A: 'static,
-    B: 'static,
-    D: Consumer<U::With<B>>,
+    T: 'static,
+    D: Consumer<U::With<Op::Out>>,
     E: Consumer<U::With<AsyncFailed<A>>>,
 {
     fn batch(&mut self, _: usize, rows: &mut Vec<<U::With<A> as Queued>::Row>) {
@@ -228,7 +226,7 @@ where
     }
 
     fn describe(&self, to: &mut dyn Describe) {
-        to.step(StepInfo::new(&self.id, Op::KIND).takes::<U::With<A>>().emits::<B>());
+        to.step(StepInfo::new(&self.id, Op::KIND).takes::<U::With<A>>().emits::<Op::Out>());
         self.down.describe(to);
         self.failed.describe(to);
     }

@@ -29,8 +29,8 @@ mod tests;
 pub(crate) use clock::now;
 pub use clock::{Sleep, sleep};
 pub use function::{
-    Answered, AsyncFailed, AsyncFn, AsyncReason, Attempt, Refusal, Repeated, answer, attempt,
-    one_more,
+    Answered, AsyncFailed, AsyncFn, AsyncReason, AsyncStep, Attempt, Refusal, Repeated, again,
+    attempt, reason,
 };
 pub(crate) use inlet::AsyncInlet;
 pub use options::{Async, Backoff};

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::rc::Rc;
 
 use crate::asynchronous::{
-    Answered, Async, AsyncFailed, AsyncFn, AsyncInlet, Attempt, Placed, Repeated, attempt, one_more,
+    Answered, Async, AsyncFailed, AsyncFn, AsyncInlet, AsyncStep, Attempt, Placed, Repeated,
+    attempt,
 };
 use crate::consumer::Consumer;
 use crate::describe::StepId;
@@ -77,7 +77,7 @@ impl async_map {
     #[doc(hidden)]
     pub const OPERATOR: Operator = Operator::of(Kind::AsyncMap);
     #[doc(hidden)]
-    pub fn __check<U: Token<Item: Repeated>>(_: U) {}
+    pub fn __check<U>(_: U) {}
     #[doc(hidden)]
     pub fn __post<U>(_: U) {}
     #[doc(hidden)]
@@ -87,67 +87,59 @@ impl async_map {
         f: F,
     ) -> (
         (U::With<R::Value>, U::With<AsyncFailed<U::Item>>),
-        AsyncPlan<async_map, F, U, U::Item, R::Value>,
+        AsyncPlan<async_map, U, U::Item, R::Value>,
     )
     where
-        U: Token,
+        U: Token<Item: Repeated>,
         F: Fn(U::Item) -> G + 'static,
         G: Future<Output = R> + 'static,
         R: Answered,
     {
-        ((Token::token(), Token::token()), AsyncPlan::new(options, f))
+        let plan = AsyncPlan::new(options, move |item: &U::Item| {
+            let answer = f(item.again());
+            attempt(async move { answer.await.answered() })
+        });
+        ((Token::token(), Token::token()), plan)
     }
 }
 
-impl<A, F, G, R, B> AsyncFn<A, F, B> for async_map
-where
-    A: Repeated,
-    F: Fn(A) -> G + 'static,
-    G: Future<Output = R> + 'static,
-    R: Answered<Value = B>,
-    B: 'static,
-{
+impl<A: 'static, B: 'static> AsyncStep<A, B> for async_map {
     const KIND: &'static str = Kind::AsyncMap.name();
-    type Answer = B;
-    fn attempt(f: &Rc<F>, item: &A) -> Attempt<B> {
-        let answer = f(one_more(item));
-        attempt(async move { answer.await.answered() })
-    }
+    type Out = B;
     fn out(_: A, answer: B) -> B {
         answer
     }
 }
 
-/// The plan of an [`AsyncFn`].
-pub struct AsyncPlan<Op, C, U, A, B> {
+/// The plan of an asynchronous step that answers a `T` for an `A`.
+pub struct AsyncPlan<Op, U, A, T> {
     options: Async,
-    config: Rc<C>,
-    types: PhantomData<fn(Op, U, A) -> B>,
+    function: AsyncFn<A, T>,
+    types: PhantomData<fn(Op, U)>,
 }
 
-impl<Op, C, U, A, B> fmt::Debug for AsyncPlan<Op, C, U, A, B> {
+impl<Op, U, A, T> fmt::Debug for AsyncPlan<Op, U, A, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AsyncPlan").field("options", &self.options).finish_non_exhaustive()
     }
 }
 
-impl<Op, C, U, A, B> AsyncPlan<Op, C, U, A, B> {
-    /// The step with this configuration.
-    pub fn new(options: Async, config: C) -> Self {
-        AsyncPlan { options, config: Rc::new(config), types: PhantomData }
+impl<Op, U, A, T> AsyncPlan<Op, U, A, T> {
+    /// The step that begins attempts by this function.
+    pub fn new(options: Async, function: impl Fn(&A) -> Attempt<T> + 'static) -> Self {
+        AsyncPlan { options, function: Box::new(function), types: PhantomData }
     }
 }
 
-impl<H, Op, C, U, A, B, D, E> Plan1<H, U::With<A>, (D, E)> for AsyncPlan<Op, C, U, A, B>
+impl<H, Op, U, A, T, D, E> Plan1<H, U::With<A>, (D, E)> for AsyncPlan<Op, U, A, T>
 where
     H: Host,
-    Op: AsyncFn<A, C, B>,
-    C: 'static,
+    Op: AsyncStep<A, T>,
     U: Token<Key: Placed>,
     U::With<A>: Queued,
     A: 'static,
-    B: 'static,
-    D: Consumer<U::With<B>>,
+    T: 'static,
+    D: Consumer<U::With<Op::Out>>,
     E: Consumer<U::With<AsyncFailed<A>>>,
 {
     #[allow(refining_impl_trait)] // The refinement is the seal.
@@ -158,9 +150,8 @@ where
         downs: (D, E),
     ) -> (MergeInput<U::With<A>, H::Outlet<<U::With<A> as Queued>::Row>>,) {
         let (worker, polling) = (H::worker(cx).index, H::polling(cx));
-        let wired = (self.options, self.config);
-        let inlet =
-            AsyncInlet::<Op, C, U, A, B, D, E>::new(id.clone(), worker, polling, wired, downs);
+        let wired = (self.options, self.function);
+        let inlet = AsyncInlet::<Op, U, A, T, D, E>::new(id.clone(), worker, polling, wired, downs);
         let [out] = H::handoff(cx, id, inlet);
         (MergeInput::new(out),)
     }

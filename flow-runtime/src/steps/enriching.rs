@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::asynchronous::{Answered, Async, AsyncFailed, AsyncFn, Attempt, attempt};
+use crate::asynchronous::{Answered, Async, AsyncFailed, AsyncStep, attempt};
 use crate::graph::{Kind, Operator};
 use crate::steps::async_mapping::AsyncPlan;
 use crate::stream::Token;
@@ -82,7 +82,7 @@ impl enrich {
         look_up: F,
     ) -> (
         (U::With<(U::Item, R::Value)>, U::With<AsyncFailed<U::Item>>),
-        AsyncPlan<enrich, LookUp<K, R::Value, X, F>, U, U::Item, (U::Item, R::Value)>,
+        AsyncPlan<enrich, U, U::Item, R::Value>,
     )
     where
         U: Token,
@@ -92,59 +92,48 @@ impl enrich {
         G: Future<Output = R> + 'static,
         R: Answered<Value: Clone>,
     {
-        let cached = Rc::new(RefCell::new(Cached::new(cache)));
-        let plan = AsyncPlan::new(options, LookUp { cached, key, look_up: Rc::new(look_up) });
+        let (cached, look_up) = (Rc::new(RefCell::new(Cached::new(cache))), Rc::new(look_up));
+        let plan = AsyncPlan::new(options, move |item: &U::Item| {
+            attempt(find(key(item), Rc::clone(&cached), Rc::clone(&look_up)))
+        });
         ((Token::token(), Token::token()), plan)
     }
 }
 
-/// How an `enrich` looks up.
-pub struct LookUp<K, V, X, F> {
-    cached: Rc<RefCell<Cached<K, V>>>,
-    key: X,
-    look_up: Rc<F>,
-}
-
-impl<K, V, X, F> std::fmt::Debug for LookUp<K, V, X, F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("LookUp")
-    }
-}
-
-impl<A, K, V, X, F, G, R> AsyncFn<A, LookUp<K, V, X, F>, (A, V)> for enrich
-where
-    K: Ord + Clone + 'static,
-    V: Clone + 'static,
-    X: Fn(&A) -> K + 'static,
-    F: Fn(K) -> G + 'static,
-    G: Future<Output = R> + 'static,
-    R: Answered<Value = V>,
-{
+impl<A: 'static, V: 'static> AsyncStep<A, V> for enrich {
     const KIND: &'static str = Kind::Enrich.name();
-    type Answer = V;
-    fn attempt(config: &Rc<LookUp<K, V, X, F>>, item: &A) -> Attempt<V> {
-        let key = (config.key)(item);
-        let (cached, look_up) = (Rc::clone(&config.cached), Rc::clone(&config.look_up));
-        attempt(async move {
-            loop {
-                match cache::ask(&cached, &key) {
-                    Asked::Known(answer) => return answer,
-                    // Answered, or given up: whoever comes first asks himself then.
-                    Asked::Joined(mut waiting) => {
-                        if let Some(answer) = waiting.wait().await {
-                            return answer;
-                        }
-                    }
-                    Asked::Nobody(leading) => {
-                        let answer = look_up(key.clone()).await.answered();
-                        leading.answer(answer.clone());
-                        return answer;
-                    }
-                }
-            }
-        })
-    }
+    type Out = (A, V);
     fn out(item: A, found: V) -> (A, V) {
         (item, found)
+    }
+}
+
+/// What there is for a key: known, or looked up by somebody.
+async fn find<K, F, G, R>(
+    key: K,
+    cached: Rc<RefCell<Cached<K, R::Value>>>,
+    look_up: Rc<F>,
+) -> Result<R::Value, String>
+where
+    K: Ord + Clone,
+    F: Fn(K) -> G,
+    G: Future<Output = R>,
+    R: Answered<Value: Clone>,
+{
+    loop {
+        match cache::ask(&cached, &key) {
+            Asked::Known(answer) => return answer,
+            // Answered, or given up: whoever comes first asks himself then.
+            Asked::Joined(mut waiting) => {
+                if let Some(answer) = waiting.wait().await {
+                    return answer;
+                }
+            }
+            Asked::Nobody(leading) => {
+                let answer = look_up(key).await.answered();
+                leading.answer(answer.clone());
+                return answer;
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::Gate;
-use crate::asynchronous::{Async, AsyncFailed, AsyncInlet, Polling};
+use crate::asynchronous::{Async, AsyncFailed, AsyncFn, AsyncInlet, Polling, attempt};
 use crate::consumer::{Consumer, Head};
 use crate::control::{Answer, Control, Signal};
 use crate::describe::{Describe, StepId};
@@ -47,20 +47,20 @@ fn tell(inlet: &mut impl Inlet<u64>, signal: Signal) {
 #[test]
 fn a_watermark_passes_when_the_items_in_front_of_it_are_out() {
     let (out, gates) = (Out::default(), [const { () }; 4].map(|()| Gate::default()));
-    let function = {
+    let function: AsyncFn<u64, u64> = {
         let gates = gates.clone();
-        move |n: u64| {
-            let gate = gates[n as usize].clone();
-            async move {
+        Box::new(move |n| {
+            let (n, gate) = (*n, gates[*n as usize].clone());
+            attempt(async move {
                 gate.pass().await;
-                Ok::<_, String>(n)
-            }
-        }
+                Ok(n)
+            })
+        })
     };
     // Two in flight, the others wait for a place.
-    let wired = (Async::in_flight(2).unordered(), Rc::new(function));
+    let wired = (Async::in_flight(2).unordered(), function);
     let downs = (Record(Rc::clone(&out)), Nothing);
-    let mut inlet = AsyncInlet::<async_map, _, Stream<u64>, u64, u64, _, _>::new(
+    let mut inlet = AsyncInlet::<async_map, Stream<u64>, u64, u64, _, _>::new(
         StepId::of("step"),
         0,
         Polling::default(),
