@@ -46,7 +46,7 @@ fn tell(inlet: &mut impl Inlet<u64>, signal: Signal) {
 
 #[test]
 fn a_watermark_passes_when_the_items_in_front_of_it_are_out() {
-    let (out, gates) = (Out::default(), [const { () }; 4].map(|()| Gate::default()));
+    let (out, gates) = (Out::default(), [(); 4].map(|()| Gate::default()));
     let function: AsyncFn<u64, u64> = {
         let gates = gates.clone();
         Box::new(move |n| {
