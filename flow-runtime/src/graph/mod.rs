@@ -107,6 +107,10 @@ pub enum Kind {
     Process,
     /// Items gathered by event time.
     Window,
+    /// One out for one in, by a future.
+    AsyncMap,
+    /// Adds what is looked up by a future.
+    Enrich,
     /// Partitions by a key.
     KeyBy,
     /// Spreads over the workers.
@@ -160,6 +164,8 @@ impl Kind {
             Kind::EventTime => "event_time",
             Kind::Process => "process",
             Kind::Window => "window",
+            Kind::AsyncMap => "async_map",
+            Kind::Enrich => "enrich",
             Kind::KeyBy => "key_by",
             Kind::Rebalance => "rebalance",
             Kind::Merge => "merge",
@@ -186,6 +192,8 @@ impl Kind {
         matches!(
             self,
             Kind::Source
+                | Kind::AsyncMap
+                | Kind::Enrich
                 | Kind::KeyBy
                 | Kind::Rebalance
                 | Kind::Merge

@@ -14,12 +14,14 @@
 #![allow(non_camel_case_types)] // A step is written in lower case where it is wired.
 
 mod aggregating;
+mod async_mapping;
 mod branching;
 mod broadcasting;
 mod by_function;
 mod chunking;
 mod deduping;
 mod ends;
+mod enriching;
 pub(crate) mod exactly_once;
 mod gaps;
 mod keeping;
@@ -36,7 +38,11 @@ mod totals;
 mod windowing;
 mod windowing_all;
 
+pub use crate::asynchronous::{Async, AsyncFailed, AsyncReason, Backoff};
 pub use aggregating::running;
+#[doc(hidden)]
+pub use async_mapping::AsyncPlan;
+pub use async_mapping::async_map;
 pub use branching::{Branch, Either, EitherWays, ResultWays, branch};
 pub use broadcasting::broadcast;
 pub use by_function::{
@@ -45,6 +51,7 @@ pub use by_function::{
 pub use chunking::chunk;
 pub use deduping::{Ttl, dedupe};
 pub use ends::{Feed, SourceFlow, discard, fail, sink, source};
+pub use enriching::{Cache, enrich};
 pub use gaps::{Gap, sequence_gap};
 pub use keying::{key_by, key_by_ref};
 #[doc(hidden)]

@@ -132,6 +132,15 @@ impl<R: 'static, I: Inlet<R>> Receiver<R, I> {
         Ok(true)
     }
 
+    /// Has the inlet go on with what it holds.
+    fn advance(&mut self, world: &World) -> Result<bool, Error> {
+        let moved = self.inlet.advance();
+        if moved {
+            self.life.tell(Signal::Flush, world.now, |control| self.inlet.control(control))?;
+        }
+        Ok(moved)
+    }
+
     /// Whether all senders have closed the open epoch, all their batches have arrived and all have been run.
     fn is_complete(&self, open: u64) -> bool {
         let lanes = self.boundary.lanes_of(self.worker).borrow();
@@ -165,10 +174,10 @@ impl<R: 'static, I: Inlet<R>> Stage for Receiver<R, I> {
             self.life.tell(Signal::Flush, world.now, |control| self.inlet.control(control))?;
             return Ok(true);
         }
-        if self.run_batch(open, world)? {
+        if self.advance(world)? || self.run_batch(open, world)? {
             return Ok(true);
         }
-        if self.is_complete(open) {
+        if self.is_complete(open) && self.inlet.is_drained() {
             self.stash.remove(&open);
             self.life.close(world, |control| self.inlet.control(control))?;
             return Ok(true);
