@@ -82,7 +82,7 @@ impl<R: 'static, I: Inlet<R>> Receiver<R, I> {
     }
 
     /// What all senders come to.
-    fn advance(&mut self, world: &World) -> Result<(), Error> {
+    fn hear(&mut self, world: &World) -> Result<(), Error> {
         let named = self.named.borrow();
         let lanes = named.iter().filter(|lane| self.counts(**lane)).map(|lane| self.told[*lane]);
         let time = EventTime::of_all(lanes, self.time);
@@ -112,7 +112,7 @@ impl<R: 'static, I: Inlet<R>> Receiver<R, I> {
             Message::Batch(batch) => batch,
             Message::EventTime(time) => {
                 self.told[lane] = Some(time);
-                self.advance(world)?;
+                self.hear(world)?;
                 return Ok(true);
             }
         };
