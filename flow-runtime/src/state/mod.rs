@@ -4,6 +4,7 @@ pub(crate) mod decode;
 mod hash;
 pub(crate) mod key_code;
 pub(crate) mod older;
+pub(crate) mod parts;
 mod saved;
 mod schema;
 mod shape;
@@ -11,6 +12,7 @@ mod table;
 
 pub use hash::{GROUPS, KeyHasher, group_of, worker_of};
 pub use older::Reader;
+pub use parts::{ListState, MapState, Parted};
 pub use saved::{LoadError, Saved, State, load_foreign, save_foreign};
 pub use schema::{Field, Schema, Variant};
 pub use shape::Shape;

@@ -25,6 +25,10 @@ pub enum Schema {
     Enum(&'static str, u32, &'static [Variant]),
     /// A foreign type, under the name that the author gave its encoding.
     Foreign(&'static str),
+    /// A map that is saved entry by entry: key and value.
+    MapState(&'static Schema, &'static Schema),
+    /// A list that is saved element by element.
+    ListState(&'static Schema),
 }
 
 /// A field of a struct or of a variant; tuple fields are called `0`, `1`, ..

@@ -17,11 +17,12 @@ pub(super) fn between(was: &Shape, is: &Shape, path: &str) -> Option<String> {
 /// The first difference within two shapes of one kind; none if they have to be told apart as wholes.
 fn inside(was: &Shape, is: &Shape, path: &str) -> Option<String> {
     match (was, is) {
-        (Shape::Option(was), Shape::Option(is)) | (Shape::List(was), Shape::List(is)) => {
-            inside(was, is, path)
-        }
+        (Shape::Option(was), Shape::Option(is))
+        | (Shape::List(was), Shape::List(is))
+        | (Shape::ListState(was), Shape::ListState(is)) => inside(was, is, path),
         (Shape::Array(was, old), Shape::Array(is, new)) if old == new => inside(was, is, path),
-        (Shape::Map(old_key, old), Shape::Map(new_key, new)) => {
+        (Shape::Map(old_key, old), Shape::Map(new_key, new))
+        | (Shape::MapState(old_key, old), Shape::MapState(new_key, new)) => {
             inside(old_key, new_key, path).or_else(|| inside(old, new, path))
         }
         (Shape::Tuple(was), Shape::Tuple(is)) if was.len() == is.len() => {
