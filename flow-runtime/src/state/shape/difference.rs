@@ -175,6 +175,25 @@ mod tests {
     }
 
     #[test]
+    fn maps_and_lists_by_entry_are_others() {
+        let boxed = |name| Box::new(plain(name));
+        let of = |shape| record("Basket", 1, &[("items", shape)]);
+        let map = Shape::Map(boxed("String"), boxed("u32"));
+        let by_entry = |value| of(Shape::MapState(boxed("String"), boxed(value)));
+        assert_eq!(
+            change(of(map), by_entry("u32")),
+            "field `items` was `{String: u32}` and is `MapState<String, u32>`"
+        );
+        assert_eq!(
+            change(by_entry("u32"), by_entry("u64")),
+            "field `items` was `MapState<String, u32>` and is `MapState<String, u64>`"
+        );
+        let lists = [list(plain("u8")), Shape::ListState(boxed("u8"))];
+        let [was, is] = lists;
+        assert_eq!(change(of(was), of(is)), "field `items` was `[u8]` and is `ListState<u8>`");
+    }
+
+    #[test]
     fn variants_change() {
         let paid = |name| choice(&[("Open", &[]), ("Paid", &[("by", plain(name))])]);
         let held = |shape| record("Order", 1, &[("state", shape)]);

@@ -104,12 +104,14 @@ struct Journal {
 static TABLES: AtomicU64 = AtomicU64::new(0);
 
 impl Journal {
-    /// Tells the parts of a state, which is lent out now, where they lie.
+    /// Tells the parts of a state, which is lent out now, where they lie. Of a new one nothing is counted as yet.
     #[inline(never)]
-    fn lend<V: Parted>(&mut self, trace: u64, stamp: NonZeroU32, value: &mut V) {
+    fn lend<V: Parted>(&mut self, trace: u64, stamp: NonZeroU32, value: &mut V, is_new: bool) {
         for slot in 0..V::PARTS {
             if let Some(part) = value.part(slot) {
-                self.part_entries -= part.count() as u64;
+                let counted = if is_new { 0 } else { part.count() as u64 };
+                // It is what compaction guesses by, and nothing to fail of.
+                self.part_entries = self.part_entries.saturating_sub(counted);
                 part.lend(Place::of(self.number, trace, stamp.get(), slot));
             }
         }
@@ -174,7 +176,11 @@ impl<K, V> Table<K, V> {
     where
         V: Parted,
     {
-        let fresh = || (key.to_key(), fresh());
+        let mut is_new = false;
+        let fresh = || {
+            is_new = true;
+            (key.to_key(), fresh())
+        };
         let slot = self.slots.find_or_insert(hash, |stored| key.is(stored), fresh);
         if slot.stamp != self.stamp {
             slot.stamp = self.stamp;
@@ -183,7 +189,7 @@ impl<K, V> Table<K, V> {
                 self.journal.changed.push(hash);
             }
             if V::PARTS > 0 && self.journal.saves {
-                self.journal.lend(trace_of(hash), self.stamp, &mut slot.value);
+                self.journal.lend(trace_of(hash), self.stamp, &mut slot.value, is_new);
             }
         }
         EntryMut { key: &slot.key, state: &mut slot.value }
@@ -218,7 +224,7 @@ impl<K, V> Table<K, V> {
                 self.journal.changed.push(hash);
             }
             if V::PARTS > 0 && self.journal.saves {
-                self.journal.lend(trace_of(hash), self.stamp, &mut slot.value);
+                self.journal.lend(trace_of(hash), self.stamp, &mut slot.value, false);
             }
         }
         Some(&mut slot.value)

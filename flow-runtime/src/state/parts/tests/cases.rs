@@ -70,6 +70,33 @@ fn many_changes_are_found_as_well() {
     }
 }
 
+/// A state that begins with entries.
+#[stateful]
+#[derive(Debug)]
+struct Prefilled {
+    items: MapState<u8, u8>,
+    history: ListState<u8>,
+}
+
+impl Default for Prefilled {
+    fn default() -> Self {
+        Prefilled { items: (0..9).map(|n| (n, n)).collect(), history: (0..9).collect() }
+    }
+}
+
+#[test]
+fn a_state_may_begin_with_entries() {
+    let mut world = World::<Prefilled>::new(1, vec![], vec![]).expect("is empty");
+    world.with(1, |state| state.items.remove(&3));
+    for round in 0..3 {
+        world.barrier();
+        world.crash(2).expect("is whole");
+        assert_eq!(world.states()[&1].items.len(), 8 - round);
+        assert!(world.states()[&1].history.iter().copied().eq(0..9));
+        world.with(1, |state| state.items.pop_first());
+    }
+}
+
 /// A run without a log never gathers.
 #[test]
 fn without_a_log_nothing_is_remembered() {
