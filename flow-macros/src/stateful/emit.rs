@@ -103,8 +103,11 @@ impl Saved<'_> {
         let is_generic = self.input.generics.type_params().next().is_some();
         let name_check = (!is_generic).then(|| self.version.check_name(name, self.paths));
         // Else what is wrong with a field would only be said where the state is used.
-        let schema_check =
-            (!is_generic).then(|| quote!(const _: () = { <#name as #private::Saved>::SCHEMA; };));
+        let own = self.all_fields().into_iter().filter(|field| matches!(field.way, Way::Own));
+        let field_checks = own.filter(|_| !is_generic).map(|field| {
+            let (helper, schema) = (self.helper(field), self.schema_constant());
+            quote_spanned!(field.ty.span()=> const _: () = { #helper::#schema; };)
+        });
         let (allows, cfgs) = (allows(), cfgs(&self.input.attrs));
         quote! {
             #(#cfgs)*
@@ -136,7 +139,7 @@ impl Saved<'_> {
                     const NAME: &'static str = #log_name;
                 }
                 #name_check
-                #schema_check
+                #(#field_checks)*
                 #[automatically_derived]
                 impl #static_generics #private::State for #name #args #clause {}
             };
@@ -232,13 +235,13 @@ impl Saved<'_> {
         let (name, version) = (self.version.name_of(&self.input.ident), self.version.number());
         match &self.shape {
             Shape::Struct(fields) => {
-                let fields = self.field_schemas(fields, "SCHEMA");
+                let fields = self.field_schemas(fields);
                 quote!(#private::Schema::Struct(#name, #version, #fields))
             }
             Shape::Enum(variants) => {
                 let variants = variants.iter().map(|variant| {
                     let (name, fields) =
-                        (variant.name.to_string(), self.field_schemas(&variant.fields, "WHOLE"));
+                        (variant.name.to_string(), self.field_schemas(&variant.fields));
                     quote!(#private::Variant { name: #name, fields: #fields })
                 });
                 quote!(#private::Schema::Enum(#name, #version, &[#(#variants),*]))
@@ -246,10 +249,17 @@ impl Saved<'_> {
         }
     }
 
-    /// The schemas of fields, by the constant of the helper that has them.
-    fn field_schemas(&self, fields: &[Field], constant: &str) -> TokenStream {
-        let private = self.paths.private();
-        let constant = Ident::new(constant, Span::call_site());
+    /// The helper's constant with the schema of a field. In a variant a field has no parts that are saved by themselves.
+    fn schema_constant(&self) -> Ident {
+        let name = match self.shape {
+            Shape::Struct(_) => "SCHEMA",
+            Shape::Enum(_) => "WHOLE",
+        };
+        Ident::new(name, Span::call_site())
+    }
+
+    fn field_schemas(&self, fields: &[Field]) -> TokenStream {
+        let (private, constant) = (self.paths.private(), self.schema_constant());
         let fields = fields.iter().filter_map(|field| {
             let name = field.name();
             let schema = match &field.way {
