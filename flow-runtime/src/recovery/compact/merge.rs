@@ -133,7 +133,7 @@ impl Entries {
         // The order in which they were written stays.
         of_key.sort_by_key(|at| self.head(at).slot);
         for of_slot in of_key.chunk_by_mut(|a, b| self.head(a).slot == self.head(b).slot) {
-            let cleared = of_slot.iter().rposition(|at| is_gone(at));
+            let cleared = of_slot.iter().rposition(&is_gone);
             let of_slot = &mut of_slot[cleared.map_or(0, |cleared| cleared + 1)..];
             of_slot.sort_by(|a, b| self.sub(a).cmp(self.sub(b)));
             for same in of_slot.chunk_by(|a, b| self.sub(a) == self.sub(b)) {

@@ -67,7 +67,7 @@ pub struct ListState<V> {
     /// Of the elements that the log has, the numbers of those that are others now; `None` where they are found by their marks.
     touched: Option<Vec<u64>>,
     /// What has been taken over, by number, as long as there may be more.
-    restored: Option<Box<BTreeMap<u64, V>>>,
+    restored: Option<BTreeMap<u64, V>>,
 }
 
 struct Held<V> {

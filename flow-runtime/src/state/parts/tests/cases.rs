@@ -64,7 +64,7 @@ fn many_changes_are_found_as_well() {
         world.barrier();
         world.crash(2).expect("is whole");
         let states = world.states();
-        let even = |n: u64| n + if n % 2 == 0 { round } else { 0 };
+        let even = |n: u64| n + if n.is_multiple_of(2) { round } else { 0 };
         assert!((0..3000).all(|n| states[&7].items.get(&format!("item {n}")) == Some(&even(n))));
         assert!(states[&7].history.iter().copied().eq((0..3000).map(even)));
     }
@@ -104,10 +104,10 @@ fn without_a_log_nothing_is_remembered() {
     for n in 0..50_000_u64 {
         let EntryMut { state, .. } = table.find_or_insert(1, &Lent(&7), Large::default);
         state.items.insert("one".to_owned(), n);
-        state.items.get_mut("one").map(|n| *n += 1);
+        *state.items.get_mut("one").expect("it is there") += 1;
         state.items.remove("one");
         state.history.push_back(n);
-        state.history.back_mut().map(|n| *n += 1);
+        *state.history.back_mut().expect("it is there") += 1;
         state.history.pop_front();
         if n % 100 == 0 {
             table.end_epoch(|_| false);
@@ -126,9 +126,9 @@ fn what_is_remembered_has_a_bound() {
         for n in 0..100_000_u64 {
             state.items.insert("one".to_owned(), n);
             state.items.remove("one");
-            state.items.get_mut("item 1").map(|n| *n += 1);
+            *state.items.get_mut("item 1").expect("it is there") += 1;
             state.history.push_back(n);
-            state.history.back_mut().map(|n| *n += 1);
+            *state.history.back_mut().expect("it is there") += 1;
             state.history.pop_back();
             state.history.pop_back();
             state.history.push_back(n);
