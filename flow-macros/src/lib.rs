@@ -173,6 +173,9 @@ operators! {
 /// field by its serde implementation, under the name that is given for its encoding; `#[state(skip)]` leaves a field out,
 /// which is then its default after a recovery. The type may be generic.
 ///
+/// A state is written to the recovery log as a whole whenever its key has changed. Of a field that is a `MapState` or a `ListState` only the entries are written
+/// that have changed.
+///
 /// The names of fields and variants are part of the schema; paths are not.
 ///
 /// # Versions

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 
 use crate::bounds::{Never, Nothing};
+use crate::state::parts::{Part, whole};
 use crate::state::{LoadError, Reader, Saved, Schema, Shape, load_foreign, save_foreign};
 
 /// A foreign type that serde can hold.
@@ -70,13 +71,32 @@ pub struct SavedAt<F, const N: usize>(PhantomData<fn(F)>);
 impl<F: SavedField<N>, const N: usize> SavedAt<F, N> {
     /// The field's schema.
     pub const SCHEMA: &'static Schema = <F::Type as Saved>::SCHEMA;
+    /// The same for a field of a variant, whose parts would have no slot.
+    pub const WHOLE: &'static Schema = whole::<F::Type>();
     /// Whether the field is plain memory.
     pub const PLAIN: bool = <F::Type as Saved>::PLAIN;
+    /// How many parts of the field are saved entry by entry.
+    pub const PARTS: u16 = <F::Type as Saved>::PARTS;
 
     /// Saves the field.
     #[inline]
     pub fn save(value: &F::Type, to: &mut Vec<u8>) {
         value.save(to);
+    }
+
+    /// Saves the field, its parts as empty ones.
+    #[inline]
+    pub fn save_own(value: &F::Type, to: &mut Vec<u8>) {
+        value.save_own(to);
+    }
+
+    /// Part `n` of the field, counted from 0.
+    #[inline]
+    pub fn part(value: &mut F::Type, n: u16) -> Option<&mut dyn Part>
+    where
+        F::Type: 'static,
+    {
+        value.part(n)
     }
 
     /// Loads the field.

@@ -161,6 +161,7 @@ pub mod prelude {
         Utf8, channel, channel_out, collect, deterministic, epochs_from, epochs_with, for_each,
         for_each_keyed, from_iter, generate, outbox,
     };
+    pub use crate::state::{ListState, MapState};
     pub use crate::steps::*;
     pub use crate::stream::{Broadcast, Keyed, Stream};
     pub use crate::time::Timestamp;
@@ -193,6 +194,7 @@ pub mod __private {
         Migrates, NameOf, NoName, TryMigrates, Version, from_older, is_named, is_older, parts_of,
         try_from_older,
     };
+    pub use crate::state::parts::Part;
     pub use crate::state::{
         Field, LoadError, Reader, Saved, Schema, Shape, State, Variant, load_foreign, save_foreign,
     };

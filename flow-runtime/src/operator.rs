@@ -15,8 +15,9 @@ use crate::failure::Note;
 use crate::host::Host;
 use crate::plan::Plan1;
 use crate::recovery::manifest::StepSpec;
+use crate::state::parts::Part;
 use crate::state::{
-    Checked, EntryMut, InItem, Lent, LoadError, Reader, Saved, Shape, State, Table,
+    Checked, EntryMut, InItem, Lent, LoadError, Parted, Reader, Saved, Shape, State, Table,
 };
 use crate::stream::{Keyed, Token};
 
@@ -233,7 +234,7 @@ where
     label = "not a `#[stateful]` type with a `Default`",
     note = "put `#[stateful]` and `#[derive(Default)]` on the definition of `{Self}`, or take `&mut Option<{Self}>`, which needs no `Default`"
 )]
-pub trait Held: 'static {
+pub trait Held: Parted + 'static {
     /// The state.
     type State: State;
     /// What a key's first item finds.
@@ -244,6 +245,24 @@ pub trait Held: 'static {
     fn state(&self) -> Option<&Self::State>;
     /// Whether the function has taken the state away.
     fn is_gone(&self) -> bool;
+}
+
+#[diagnostic::do_not_recommend]
+impl<S: State + Default> Parted for S {
+    const PARTS: u16 = S::PARTS;
+    #[inline]
+    fn part(&mut self, n: u16) -> Option<&mut dyn Part> {
+        Saved::part(self, n)
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<S: State> Parted for Option<S> {
+    const PARTS: u16 = S::PARTS;
+    #[inline]
+    fn part(&mut self, n: u16) -> Option<&mut dyn Part> {
+        self.as_mut().and_then(|state| state.part(n))
+    }
 }
 
 #[diagnostic::do_not_recommend]
@@ -425,7 +444,7 @@ fn older_held<V: Held>(was: &Shape) -> Result<Reader<V>, LoadError> {
 #[inline]
 pub(crate) fn save_held<V: Held>(held: &V, to: &mut Vec<u8>) {
     if let Some(state) = held.state() {
-        state.save(to);
+        state.save_own(to);
     }
 }
 

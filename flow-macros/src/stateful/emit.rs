@@ -93,6 +93,7 @@ impl Saved<'_> {
         let types = self.input.generics.type_params().map(|param| &param.ident);
         let fields = self.all_fields().into_iter().map(|field| self.field_type(field));
         let (schema, plain, save, older) = (self.schema(), self.plain(), self.save(), self.older());
+        let parts = self.parts();
         let load = self.load(|field| {
             let helper = self.helper(field);
             quote!(#helper::load(__from)?)
@@ -101,6 +102,12 @@ impl Saved<'_> {
         // A constant of a generic type would be looked at only where it is used.
         let is_generic = self.input.generics.type_params().next().is_some();
         let name_check = (!is_generic).then(|| self.version.check_name(name, self.paths));
+        // Else what is wrong with a field would only be said where the state is used.
+        let own = self.all_fields().into_iter().filter(|field| matches!(field.way, Way::Own));
+        let field_checks = own.filter(|_| !is_generic).map(|field| {
+            let (helper, schema) = (self.helper(field), self.schema_constant());
+            quote_spanned!(field.ty.span()=> const _: () = { #helper::#schema; };)
+        });
         let (allows, cfgs) = (allows(), cfgs(&self.input.attrs));
         quote! {
             #(#cfgs)*
@@ -116,6 +123,7 @@ impl Saved<'_> {
                     fn save(&self, __to: &mut ::std::vec::Vec<u8>) {
                         #save
                     }
+                    #parts
                     fn load(__from: &mut &[u8]) -> ::core::result::Result<Self, #private::LoadError> {
                         #load
                     }
@@ -131,6 +139,7 @@ impl Saved<'_> {
                     const NAME: &'static str = #log_name;
                 }
                 #name_check
+                #(#field_checks)*
                 #[automatically_derived]
                 impl #static_generics #private::State for #name #args #clause {}
             };
@@ -175,6 +184,52 @@ impl Saved<'_> {
         quote!(#private::#helper::<__Fields #args, #index>)
     }
 
+    /// The parts of a struct that are saved entry by entry: those of its fields, one field's behind the other's. Variants have none.
+    fn parts(&self) -> TokenStream {
+        let private = self.paths.private();
+        let Shape::Struct(fields) = &self.shape else { return TokenStream::new() };
+        let own = || fields.iter().filter(|field| matches!(field.way, Way::Own));
+        if own().next().is_none() {
+            return TokenStream::new();
+        }
+        let counts = own().map(|field| {
+            let helper = self.helper(field);
+            quote!(+ #helper::PARTS)
+        });
+        let saves = fields.iter().map(|field| {
+            let (helper, member) = (self.helper(field), &field.member);
+            match field.way {
+                Way::Own => quote!(#helper::save_own(&self.#member, __to);),
+                Way::Foreign(_) => quote!(#helper::save(&self.#member, __to);),
+                Way::Skipped => TokenStream::new(),
+            }
+        });
+        let finds = own().map(|field| {
+            let (helper, member) = (self.helper(field), &field.member);
+            quote! {
+                if __n < #helper::PARTS {
+                    return #helper::part(&mut self.#member, __n);
+                }
+                let __n = __n - #helper::PARTS;
+            }
+        });
+        quote! {
+            const PARTS: u16 = 0 #(#counts)*;
+            #[inline]
+            fn save_own(&self, __to: &mut ::std::vec::Vec<u8>) {
+                #(#saves)*
+            }
+            fn part(&mut self, __n: u16) -> ::core::option::Option<&mut dyn #private::Part>
+            where
+                Self: 'static,
+            {
+                #(#finds)*
+                let _ = __n;
+                ::core::option::Option::None
+            }
+        }
+    }
+
     fn schema(&self) -> TokenStream {
         let private = self.paths.private();
         let (name, version) = (self.version.name_of(&self.input.ident), self.version.number());
@@ -194,14 +249,23 @@ impl Saved<'_> {
         }
     }
 
+    /// The helper's constant with the schema of a field. In a variant a field has no parts that are saved by themselves.
+    fn schema_constant(&self) -> Ident {
+        let name = match self.shape {
+            Shape::Struct(_) => "SCHEMA",
+            Shape::Enum(_) => "WHOLE",
+        };
+        Ident::new(name, Span::call_site())
+    }
+
     fn field_schemas(&self, fields: &[Field]) -> TokenStream {
-        let private = self.paths.private();
+        let (private, constant) = (self.paths.private(), self.schema_constant());
         let fields = fields.iter().filter_map(|field| {
             let name = field.name();
             let schema = match &field.way {
                 Way::Own => {
                     let helper = self.helper(field);
-                    quote!(#helper::SCHEMA)
+                    quote!(#helper::#constant)
                 }
                 Way::Foreign(name) => quote!(&#private::Schema::Foreign(#name)),
                 Way::Skipped => return None,

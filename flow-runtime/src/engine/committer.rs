@@ -29,7 +29,7 @@ pub(crate) enum ToCommitter {
     /// The coordinator has ordered a barrier.
     Closing(Closing),
     /// A worker has passed a barrier, and this is what changed.
-    Gathered { barrier: Barrier, changes: Changes },
+    Gathered { barrier: Barrier, changes: Box<Changes> },
     /// A range of the log has been compacted.
     Compacted(Base),
     /// No range is being compacted any more: all are done, or it was given up.
@@ -113,7 +113,7 @@ impl Committer<'_> {
                     gathering.workers += 1;
                     match &mut gathering.changes {
                         Some(all) => all.append(&mut changes),
-                        none => *none = Some(changes),
+                        none => *none = Some(*changes),
                     }
                 }
                 ToCommitter::Compacted(base) => {

@@ -376,6 +376,7 @@ impl Core {
             let barrier = self.first_open.get();
             self.first_open.set(barrier.next());
             if let Some(changes) = self.gathered.borrow_mut().pop_front() {
+                let changes = Box::new(changes);
                 self.link.tell_committer(ToCommitter::Gathered { barrier, changes });
             }
             self.link.tell_coordinator(ToCoordinator::Passed(barrier));

@@ -8,10 +8,12 @@
 //! | `log` | headers, frames, blocks, manifests, the two copies of a commit file |
 //! | `folder` | a start on a whole log |
 //! | `values` | shapes, keys, states |
+//! | `parts` | entries of maps and lists of states |
 //! | `readers` | the sources that read text |
 
 mod folder;
 mod log;
+mod parts;
 mod readers;
 #[cfg(test)]
 mod tests;
@@ -19,11 +21,12 @@ mod values;
 
 pub use folder::folder;
 pub use log::{block, frames, header, manifest, newest};
+pub use parts::parts;
 pub use readers::{csv, json_lines, lines};
 pub use values::{keys, shape, states};
 
 /// All of them, by name: that of their folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, fn(&[u8])); 12] = [
+pub const TARGETS: [(&str, fn(&[u8])); 13] = [
     ("header", header),
     ("frames", frames),
     ("block", block),
@@ -33,6 +36,7 @@ pub const TARGETS: [(&str, fn(&[u8])); 12] = [
     ("shape", shape),
     ("keys", keys),
     ("states", states),
+    ("parts", parts),
     ("csv", csv),
     ("json_lines", json_lines),
     ("lines", lines),

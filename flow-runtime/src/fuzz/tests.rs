@@ -202,6 +202,22 @@ fn write_corpus() {
         vec![3, 0, 0, 0],
     ]);
     inputs.extend([("keys", keys), ("states", states)]);
+    let number = (1_u64 << 63).to_be_bytes();
+    let part = |slot: u8, sub: &[u8], value: &[u8]| {
+        [&[slot, 1, sub.len() as u8, value.len() as u8], sub, value].concat()
+    };
+    let gone = |slot: u8, sub: &[u8]| [&[slot, 0, sub.len() as u8, 0], sub].concat();
+    let item = part(1, &[2, b'a', b'b'], &[7, 0, 0, 0]);
+    let element = part(3, &number, &[1, 9]);
+    inputs.push((
+        "parts",
+        vec![
+            item.clone(),
+            [item.clone(), part(2, &[1, 2], &[2, 0, 1]), element.clone()].concat(),
+            [item, gone(1, &[2, b'a', b'b'])].concat(),
+            [element, part(3, &((1_u64 << 63) + 1).to_be_bytes(), &[0]), gone(3, &number)].concat(),
+        ],
+    ));
     let texts = |all: &[&str]| all.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
     inputs.push((
         "csv",

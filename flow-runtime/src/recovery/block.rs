@@ -22,7 +22,8 @@ pub(crate) enum Kind {
     ListElement = 3,
     /// A timer of a key; the sub-key is domain, time and tag.
     Timer = 4,
-    /// A key is gone, with all its slots and timers.
+    /// Of slot 0: a key is gone, with all its slots and timers. Of another slot: all that the key had in it is gone. It applies before what its
+    /// barrier puts.
     Tombstone = 5,
     /// An entry of a map or list is gone, or a timer has fired.
     EntryTombstone = 6,

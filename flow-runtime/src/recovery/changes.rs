@@ -14,7 +14,9 @@ use crate::failure::Note;
 use crate::io::{Durable, PartitionId};
 use crate::recovery::block::{self, BlockHead, Kind, NO_GROUP, Run};
 use crate::recovery::frame::PAYLOAD;
+use crate::recovery::part_changes::{PartBuffers, PartChanges, Parts};
 use crate::state::LoadError;
+use crate::state::parts::PartKind;
 use crate::time::Timestamp;
 
 /// A group's buffer becomes a frame of its own from this size on. Small, so that the buffers of all groups together stay in the
@@ -71,6 +73,8 @@ pub(crate) struct Changes {
     pub(crate) keys: BTreeMap<u32, u64>,
     /// How far event time has come, by the number of the step.
     pub(crate) watermarks: BTreeMap<u32, Timestamp>,
+    /// How many entries the maps and lists of these keys have.
+    pub(crate) parts: BTreeMap<u32, u64>,
     /// Whether sources have emitted anything.
     pub(crate) read: bool,
     failure: Option<Error>,
@@ -92,6 +96,7 @@ impl Changes {
             stored: Vec::new(),
             keys: BTreeMap::new(),
             watermarks: BTreeMap::new(),
+            parts: BTreeMap::new(),
             read: false,
             failure: None,
             buffers,
@@ -113,6 +118,9 @@ impl Changes {
         }
         for (step, time) in std::mem::take(&mut other.watermarks) {
             self.reached(step, time);
+        }
+        for (step, entries) in std::mem::take(&mut other.parts) {
+            *self.parts.entry(step).or_default() += entries;
         }
         self.read |= other.read;
     }
@@ -165,14 +173,17 @@ impl Changes {
         let head = |kind| BlockHead { step: name.number, slot: 0, kind, form, schema: name.schema };
         let Changes { payloads, failure, buffers, names, .. } = self;
         let groups = names.groups as usize;
-        buffers.values.fit(groups);
+        let Buffers { values, gone, parts } = buffers;
+        values.fit(groups);
         Some(KeyedChanges {
             first: payloads.len(),
             tombstones: Vec::new(),
             values: head(Kind::Value),
             gone: head(Kind::Tombstone),
+            parts: Some(Parts::new(head(Kind::Value), groups, parts)),
             id: id.clone(),
-            buffers,
+            value_buffers: values,
+            gone_buffers: gone,
             groups,
             payloads,
             failure,
@@ -199,6 +210,13 @@ impl Changes {
     fn reached(&mut self, step: u32, time: Timestamp) {
         let known = self.watermarks.entry(step).or_insert(time);
         *known = time.max(*known);
+    }
+
+    /// How many entries the maps and lists of these keys have.
+    pub(crate) fn has_part_entries(&mut self, id: &StepId, entries: u64) {
+        if let Some(name) = self.name(id) {
+            *self.parts.entry(name.number).or_default() += entries;
+        }
     }
 
     /// The value that every worker has.
@@ -253,31 +271,32 @@ impl Changes {
 pub(crate) struct Buffers {
     values: ByGroup,
     gone: ByGroup,
+    parts: PartBuffers,
 }
 
 /// One buffer per key group.
 #[derive(Debug, Default)]
-struct ByGroup {
+pub(crate) struct ByGroup {
     buffers: Vec<Entries>,
     /// The groups that have entries.
     touched: Vec<u16>,
 }
 
 #[derive(Debug, Default)]
-struct Entries {
-    count: u32,
-    bytes: Vec<u8>,
+pub(crate) struct Entries {
+    pub(crate) count: u32,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl ByGroup {
-    fn fit(&mut self, groups: usize) {
+    pub(crate) fn fit(&mut self, groups: usize) {
         if self.buffers.len() < groups {
             self.buffers.resize_with(groups, Entries::default);
         }
     }
 
     #[inline]
-    fn of(&mut self, group: u32) -> &mut Entries {
+    pub(crate) fn of(&mut self, group: u32) -> &mut Entries {
         let entries = &mut self.buffers[group as usize];
         if entries.count == 0 {
             self.touched.push(group as u16);
@@ -286,7 +305,7 @@ impl ByGroup {
     }
 
     /// Makes frames of what is left, and empties the buffers.
-    fn finish(&mut self, head: BlockHead, payloads: &mut Vec<Payload>) {
+    pub(crate) fn finish(&mut self, head: BlockHead, payloads: &mut Vec<Payload>) {
         self.touched.sort_unstable();
         // A group that has been emptied on the way may have been touched again.
         self.touched.dedup();
@@ -318,7 +337,7 @@ impl ByGroup {
 impl Entries {
     /// Makes a frame of the entries once they are many.
     #[inline]
-    fn spill(&mut self, head: BlockHead, group: u32, payloads: &mut Vec<Payload>) {
+    pub(crate) fn spill(&mut self, head: BlockHead, group: u32, payloads: &mut Vec<Payload>) {
         if self.bytes.len() >= LARGE {
             let group = group as u16;
             let run = Run { group, count: self.count, entries: &self.bytes };
@@ -335,7 +354,10 @@ pub(crate) struct KeyedChanges<'a> {
     id: StepId,
     values: BlockHead,
     gone: BlockHead,
-    buffers: &'a mut Buffers,
+    /// Until it is dropped.
+    parts: Option<Parts<'a>>,
+    value_buffers: &'a mut ByGroup,
+    gone_buffers: &'a mut ByGroup,
     groups: usize,
     payloads: &'a mut Vec<Payload>,
     /// Where the step's frames begin among all.
@@ -354,7 +376,7 @@ impl KeyedChanges<'_> {
         key: impl FnOnce(&mut Vec<u8>) -> Result<(), LoadError>,
         value: impl FnOnce(&mut Vec<u8>),
     ) {
-        let entries = self.buffers.values.of(group);
+        let entries = self.value_buffers.of(group);
         if let Err(error) = block::put_entry(&mut entries.bytes, key, value) {
             return self.fail(&error);
         }
@@ -368,13 +390,24 @@ impl KeyedChanges<'_> {
         group: u32,
         key: impl FnOnce(&mut Vec<u8>) -> Result<(), LoadError>,
     ) {
-        self.buffers.gone.fit(self.groups);
-        let entries = self.buffers.gone.of(group);
+        self.gone_buffers.fit(self.groups);
+        let entries = self.gone_buffers.of(group);
         if let Err(error) = block::put_entry(&mut entries.bytes, key, |_| {}) {
             return self.fail(&error);
         }
         entries.count += 1;
         entries.spill(self.gone, group, &mut self.tombstones);
+    }
+
+    /// A part of the state of a key, which is encoded as `key`.
+    pub(crate) fn part<'b>(
+        &'b mut self,
+        group: u32,
+        key: &'b [u8],
+        slot: u16,
+        kind: PartKind,
+    ) -> Option<PartChanges<'b>> {
+        self.parts.as_mut().map(|parts| parts.of(group, key, slot, kind))
     }
 
     #[cold]
@@ -389,8 +422,18 @@ impl KeyedChanges<'_> {
 
 impl Drop for KeyedChanges<'_> {
     fn drop(&mut self) {
-        self.buffers.values.finish(self.values, self.payloads);
-        self.buffers.gone.finish(self.gone, &mut self.tombstones);
-        self.payloads.splice(self.first..self.first, self.tombstones.drain(..));
+        self.value_buffers.finish(self.values, self.payloads);
+        self.gone_buffers.finish(self.gone, &mut self.tombstones);
+        let (gone, put, failure) = match self.parts.take() {
+            Some(parts) => parts.finish(),
+            None => Default::default(),
+        };
+        // What is gone before what is there, and a state before its entries.
+        let first = self.tombstones.drain(..).chain(gone);
+        self.payloads.splice(self.first..self.first, first);
+        self.payloads.extend(put);
+        if let Some(error) = failure {
+            self.fail(&error);
+        }
     }
 }

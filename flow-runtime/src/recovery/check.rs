@@ -51,6 +51,27 @@ pub(crate) enum FileName {
 pub(crate) struct Size {
     pub(crate) entries: u64,
     pub(crate) bytes: u64,
+    /// Of maps and lists of keys.
+    pub(crate) part_entries: u64,
+    pub(crate) part_bytes: u64,
+}
+
+impl Size {
+    /// Adds what a block says that has so many entries.
+    pub(crate) fn add(&mut self, block: &Block<'_>, entries: u32) {
+        let bytes: u64 = block.sizes().map(|(_, bytes)| u64::from(bytes)).sum();
+        match block.head.kind {
+            Kind::Value => {
+                self.entries += u64::from(entries);
+                self.bytes += bytes;
+            }
+            Kind::MapEntry | Kind::ListElement => {
+                self.part_entries += u64::from(entries);
+                self.part_bytes += bytes;
+            }
+            _ => {}
+        }
+    }
 }
 
 /// What checking a log found.
@@ -300,12 +321,8 @@ fn check_file(open: &mut dyn File, number: usize, checked: &mut Checked) -> Resu
             kind => {
                 // An entry takes two bytes at least: no more is promised to those that make room.
                 let most = u32::try_from(frame.payload.len() / 2).unwrap_or(u32::MAX);
+                sizes.entry(step).or_default().add(&block, head.count.min(most));
                 let entries = if kind == Kind::Value { head.count.min(most) } else { 0 };
-                if entries > 0 {
-                    let size = sizes.entry(step).or_default();
-                    size.entries += u64::from(entries);
-                    size.bytes += block.sizes().map(|(_, bytes)| u64::from(bytes)).sum::<u64>();
-                }
                 let groups = block.groups().unwrap_or((NO_GROUP, NO_GROUP));
                 if block.sizes().any(|(group, _)| cover.counts(group, origin)) {
                     note();

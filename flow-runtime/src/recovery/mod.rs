@@ -11,6 +11,7 @@
 //! | `block` | what a frame of changes holds |
 //! | `manifest` | what a log knows of itself |
 //! | `changes` | what a worker gathers at a barrier |
+//! | `part_changes` | of it, the entries of maps and lists of keys |
 //! | `writer` | what a run commits, epoch by epoch |
 //! | `segment` | appending changes |
 //! | `commits` | writing the two copies of the commit log |
@@ -28,6 +29,7 @@
 //! | `compare` | what may change between two runs |
 //! | `recovered` | what is restored, and by whom |
 //! | `older` | reading what was saved under older versions |
+//! | `waiting` | keys whose states are put together when all of their entries are there |
 //! | `progress` | how far a start is that takes long |
 //! | `report`, `fault` | what is said |
 //! | `planted` | steps that tests leave out, to see that they are missed |
@@ -50,6 +52,7 @@ pub(crate) mod names;
 pub(crate) mod newest;
 pub mod offline;
 pub(crate) mod older;
+pub(crate) mod part_changes;
 pub(crate) mod pin;
 pub(crate) mod planted;
 mod progress;
@@ -61,6 +64,7 @@ pub(crate) mod start;
 mod tests;
 #[cfg(test)]
 mod vectors;
+pub(crate) mod waiting;
 pub(crate) mod writer;
 
 #[cfg(test)]

@@ -9,10 +9,11 @@ use std::fmt;
 use crate::bounds::Key;
 use crate::describe::StepId;
 use crate::failure::Note;
+use crate::state::parts::whole::{PartEntry, put_together};
 use crate::state::{LoadError, Reader, Shape};
 
 /// Readers, by the schema of the blocks that they are for.
-pub(crate) struct Older<V>(Vec<(u32, Reader<V>)>);
+pub(crate) struct Older<V>(Vec<(u32, Shape, Reader<V>)>);
 
 impl<V> fmt::Debug for Older<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,18 +27,38 @@ impl<V> Older<V> {
         shapes: &[Shape],
         reader: impl Fn(&Shape) -> Result<Reader<V>, LoadError>,
     ) -> Result<Self, LoadError> {
-        let readers = shapes.iter().map(|was| Ok((schema_of(was), reader(was)?)));
+        let readers = shapes.iter().map(|was| Ok((schema_of(was), was.clone(), reader(was)?)));
         readers.collect::<Result<_, _>>().map(Older)
     }
 
     /// Reads a value of a block with this schema.
     pub(crate) fn load(&self, schema: u32, bytes: &[u8]) -> Result<V, LoadError> {
-        match self.0.iter().find(|(known, _)| *known == schema) {
-            Some((_, reader)) => reader.read_all(bytes),
-            None => Err(LoadError::new(format!(
+        self.of(schema)?.1.read_all(bytes)
+    }
+
+    /// The same of a value some of whose parts are saved entry by entry.
+    pub(crate) fn load_with(
+        &self,
+        schema: u32,
+        own: &[u8],
+        entries: &[PartEntry<'_>],
+    ) -> Result<V, LoadError> {
+        let (shape, reader) = self.of(schema)?;
+        reader.read_all(&put_together(shape, own, entries)?)
+    }
+
+    /// How many parts values of this schema have that are saved entry by entry.
+    pub(crate) fn parts(&self, schema: u32) -> Result<u16, LoadError> {
+        Ok(self.of(schema)?.0.parts())
+    }
+
+    fn of(&self, schema: u32) -> Result<(&Shape, &Reader<V>), LoadError> {
+        let known = self.0.iter().find(|(known, ..)| *known == schema);
+        known.map(|(_, shape, reader)| (shape, reader)).ok_or_else(|| {
+            LoadError::new(format!(
                 "it was saved under the schema {schema:08x}, which the log does not know of the step"
-            ))),
-        }
+            ))
+        })
     }
 }
 

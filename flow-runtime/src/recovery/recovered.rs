@@ -10,7 +10,7 @@ use crate::describe::StepId;
 use crate::error::Error;
 use crate::io::file::Files;
 use crate::io::{PartitionId, Resume, resume_at};
-use crate::recovery::block::{Block, Entry, Kind, NO_GROUP};
+use crate::recovery::block::{Block, BlockHead, Entry, Kind, NO_GROUP};
 use crate::recovery::changes::StepNames;
 use crate::recovery::check::{FrameAt, NamedFile, Size};
 use crate::recovery::cover::{Cover, Origin};
@@ -20,6 +20,7 @@ use crate::recovery::names::Layout;
 use crate::recovery::older::Older;
 use crate::recovery::progress::Reading;
 use crate::recovery::report::StepRecovered;
+use crate::state::parts::PartKind;
 use crate::state::{KeyHasher, LoadError, Reader, Shape, worker_of};
 use crate::time::{Epoch, Timestamp};
 
@@ -117,6 +118,56 @@ pub(crate) enum Keyed<'a> {
     Gone {
         key: &'a [u8],
     },
+    /// Of a part of the key's state, with its schema as that of a value.
+    Part {
+        key: &'a [u8],
+        slot: u16,
+        says: PartSays<'a>,
+        older: Option<u32>,
+    },
+}
+
+impl<'a> Keyed<'a> {
+    pub(crate) fn key(&self) -> &'a [u8] {
+        match self {
+            Keyed::Value { key, .. } | Keyed::Gone { key } | Keyed::Part { key, .. } => key,
+        }
+    }
+
+    /// What an entry of a block says.
+    pub(crate) fn of(
+        head: BlockHead,
+        older: Option<u32>,
+        entry: Entry<'a>,
+    ) -> Result<Self, LoadError> {
+        let Entry { key, sub, value, .. } = entry;
+        let (slot, kind) = (head.slot, head.kind);
+        let part = |says| Ok(Keyed::Part { key, slot, says, older });
+        match (slot, kind) {
+            (0, Kind::Value) => Ok(Keyed::Value { key, value, older }),
+            (0, Kind::Tombstone) => Ok(Keyed::Gone { key }),
+            (1.., Kind::Tombstone) => part(PartSays::Cleared),
+            (1.., Kind::EntryTombstone) => part(PartSays::Gone { sub }),
+            (1.., Kind::MapEntry) => part(PartSays::Put { kind: PartKind::Map, sub, value }),
+            (1.., Kind::ListElement) => part(PartSays::Put { kind: PartKind::List, sub, value }),
+            _ => Err(LoadError::new("there is an entry of a kind that this version never writes")),
+        }
+    }
+}
+
+/// What an entry says of a part of a key's state.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PartSays<'a> {
+    /// Nothing that was said before counts.
+    Cleared,
+    Gone {
+        sub: &'a [u8],
+    },
+    Put {
+        kind: PartKind,
+        sub: &'a [u8],
+        value: &'a [u8],
+    },
 }
 
 impl<'a> Restoring<'a> {
@@ -201,15 +252,8 @@ impl<'a> Restoring<'a> {
             let (first, last) = frame.groups;
             first != NO_GROUP && owner(first) <= worker && owner(last) >= worker
         };
-        self.entries(id, has_mine, mine, |kind, older, entry| {
-            let Entry { group, key, value, .. } = entry;
-            match kind {
-                Kind::Value => each(group, Keyed::Value { key, value, older }),
-                Kind::Tombstone => each(group, Keyed::Gone { key }),
-                _ => Err(LoadError::new(
-                    "there is an entry of a kind that this version never writes",
-                )),
-            }
+        self.entries(id, has_mine, mine, |head, older, entry| {
+            each(entry.group, Keyed::of(head, older, entry)?)
         })
     }
 
@@ -224,6 +268,13 @@ impl<'a> Restoring<'a> {
         // The start has asked the step before: it is refused there.
         Older::new(shapes.map_or(&[], Vec::as_slice), reader)
             .map_err(|error| refused(error.to_string()).at_step(id))
+    }
+
+    /// What was saved for a step does not make a state.
+    pub(crate) fn not_whole(&self, id: &StepId, error: &LoadError) -> Error {
+        refused(format!("state cannot be loaded: {error}"))
+            .help(self.ways_out(id, false))
+            .at_step(id)
     }
 
     /// State that an older version has saved cannot be converted.
@@ -266,7 +317,7 @@ impl<'a> Restoring<'a> {
         id: &StepId,
         has: impl Fn(&FrameAt) -> bool,
         wanted: impl Fn(u16) -> bool,
-        mut each: impl FnMut(Kind, Option<u32>, Entry<'_>) -> Result<(), LoadError>,
+        mut each: impl FnMut(BlockHead, Option<u32>, Entry<'_>) -> Result<(), LoadError>,
     ) -> Result<(), Error> {
         let schema = self.recovered.names.names.get(id).map_or(0, |name| name.schema);
         let Recovered { files, named, cover, .. } = self.recovered;
@@ -291,7 +342,7 @@ impl<'a> Restoring<'a> {
                 let counts = |group| wanted(group) && cover.counts(group, frame.origin);
                 let taken = block.entries(counts, |entry| {
                     bytes += (entry.key.len() + entry.value.len()) as u64;
-                    each(block.head.kind, older, entry)
+                    each(block.head, older, entry)
                 });
                 match taken {
                     None => return Err(malformed("the entries of a block are malformed")),

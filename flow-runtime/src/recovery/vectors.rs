@@ -51,6 +51,39 @@ fn blocks() {
 }
 
 #[test]
+fn entries_of_maps_and_lists() {
+    let (form, schema) = (form_of::<u64>(), 0xdead_beef);
+    let key = 258_u64;
+    let group = group_of(KeyHasher::new(0).hash(&key), 256) as u16;
+    let (mut name, mut value) = (Vec::new(), Vec::new());
+    "tea".to_owned().save(&mut name);
+    7_u32.save(&mut value);
+    let number = (1_u64 << 63).to_be_bytes();
+    let key = key.to_le_bytes();
+    for (slot, kind, sub, value) in [
+        (1, Kind::MapEntry, &name[..], &value[..]),
+        (2, Kind::ListElement, &number[..], &value[..]),
+        (1, Kind::EntryTombstone, &name[..], &[]),
+        (2, Kind::Tombstone, &[], &[]),
+    ] {
+        let mut entries = Vec::new();
+        block::put_raw(&mut entries, kind, &key, sub, value);
+        let head = BlockHead { step: 2, slot, kind, form, schema };
+        let bytes = block::encode(head, &[Run { group, count: 1, entries: &entries }]);
+        said(&bytes);
+        let read = block::Block::decode(&bytes).expect("is a block");
+        let found = read.entries(
+            |_| true,
+            |entry| {
+                assert_eq!((entry.key, entry.sub, entry.value), (&key[..], sub, value));
+                Ok::<(), ()>(())
+            },
+        );
+        assert_eq!(found, Some(Ok(())));
+    }
+}
+
+#[test]
 fn hashes() {
     for hash in [KeyHasher::new(0).hash(&258_u64), KeyHasher::new(0).hash("flow")] {
         assert!(PAGE.contains(&format!("`{hash:#018x}`")), "{hash:#018x}");

@@ -84,6 +84,8 @@ pub(crate) struct LogWriter {
     bases: Vec<Base>,
     /// How many keys have a value, by the number of the step.
     keys: BTreeMap<u32, u64>,
+    /// How many entries their maps and lists have.
+    parts: BTreeMap<u32, u64>,
     /// The commits of the last call, until they are durable.
     unsettled: Vec<Commit>,
     compacts: bool,
@@ -131,6 +133,7 @@ impl LogWriter {
             stored: VecDeque::new(),
             bases: Vec::new(),
             keys: BTreeMap::new(),
+            parts: BTreeMap::new(),
             unsettled: Vec::new(),
             compacts: false,
             measured: (0, 0),
@@ -192,6 +195,9 @@ impl LogWriter {
             for (step, keys) in &changes.keys {
                 self.keys.insert(*step, *keys);
             }
+            for (step, entries) in &changes.parts {
+                self.parts.insert(*step, *entries);
+            }
             let Closing { barrier, epoch, next, at, finishes } = *closing;
             let generation = self.with.generation;
             let known = &self.manifest().watermarks;
@@ -212,16 +218,14 @@ impl LogWriter {
     fn measure(&mut self, payload: &Payload) {
         let Some(block) = Block::decode(&payload.bytes) else { return };
         // Without what a block says of all its entries: of a few it is more than they are, in a base it is next to nothing.
-        let (step, bytes) =
-            (block.head.step, block.sizes().map(|(_, bytes)| u64::from(bytes)).sum());
+        let step = block.head.step;
         match block.head.kind {
-            Kind::Value => {
-                let size = self.with.sizes.entry(step).or_default();
-                size.entries += u64::from(payload.count);
-                size.bytes += bytes;
+            Kind::Value | Kind::MapEntry | Kind::ListElement => {
+                self.with.sizes.entry(step).or_default().add(&block, payload.count);
             }
             Kind::Broadcast => {
-                self.with.sizes.insert(step, Size { entries: 1, bytes });
+                let bytes = block.sizes().map(|(_, bytes)| u64::from(bytes)).sum();
+                self.with.sizes.insert(step, Size { entries: 1, bytes, ..Size::default() });
                 self.keys.insert(step, 1);
             }
             _ => {}
@@ -435,7 +439,8 @@ impl LogWriter {
         let size = self.with.sizes.get(&step).copied().unwrap_or_default();
         // Of a step whose keys are not known, everything counts as being in use.
         let keys = self.keys.get(&step).copied().unwrap_or(size.entries);
-        scaled(size.bytes, keys, size.entries)
+        let parts = self.parts.get(&step).copied().unwrap_or(size.part_entries);
+        scaled(size.bytes, keys, size.entries) + scaled(size.part_bytes, parts, size.part_entries)
     }
 
     /// A range has been compacted; the next commit says so.

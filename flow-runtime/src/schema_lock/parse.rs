@@ -187,6 +187,18 @@ impl<'a> Parser<'a> {
                 self.expect('>')?;
                 return Ok(Shape::Option(some));
             }
+            Some("ListState") if self.takes('<') => {
+                let element = boxed(self)?;
+                self.expect('>')?;
+                return Ok(Shape::ListState(element));
+            }
+            Some("MapState") if self.takes('<') => {
+                let key = boxed(self)?;
+                self.expect(',')?;
+                let value = boxed(self)?;
+                self.expect('>')?;
+                return Ok(Shape::MapState(key, value));
+            }
             _ => {}
         }
         match (self.version(), is_word) {

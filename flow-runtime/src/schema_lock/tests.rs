@@ -30,7 +30,7 @@ proptest! {
 
     #[test]
     fn any_text_is_refused_or_read_without_a_panic(
-        text in "(dataflow|step|kind: |v1|[\\[\\](){}<>:;,#\"a0]|[ \n]|Option|plain|é){0,40}",
+        text in "(dataflow|step|kind: |v1|[\\[\\](){}<>:;,#\"a0]|[ \n]|Option|MapState|plain|é){0,40}",
     ) {
         let _ = parse::lock(&text);
         let _ = parse::lock(&format!("dataflow f\nstep a\nkind: b\nstate: {text}"));

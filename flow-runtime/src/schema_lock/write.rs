@@ -4,7 +4,8 @@
 //! lock     dataflow NAME, step*
 //! step     step ID, kind: WORDS, [key: shape], (slot: shape)*, [meaning: STRING]
 //! shape    WORD | plain STRING | foreign STRING | () | (,) | (shape, ..) | [shape] | [shape; N]
-//!          | Option<shape> | {shape: shape} | NAME vN { (NAME: shape)* } | NAME vN < (NAME [{ (NAME: shape)* }])* >
+//!          | Option<shape> | {shape: shape} | MapState<shape, shape> | ListState<shape>
+//!          | NAME vN { (NAME: shape)* } | NAME vN < (NAME [{ (NAME: shape)* }])* >
 //! NAME     WORD | STRING         what begins with `#` is a comment, to the end of the line
 //! ```
 
@@ -58,6 +59,11 @@ fn shape(text: &mut String, of: &Shape, depth: usize) {
             around(text, "{", key, depth, ": ");
             around(text, "", value, depth, "}");
         }
+        Shape::MapState(key, value) => {
+            around(text, "MapState<", key, depth, ", ");
+            around(text, "", value, depth, ">");
+        }
+        Shape::ListState(element) => around(text, "ListState<", element, depth, ">"),
         Shape::Tuple(parts) if parts.is_empty() => text.push_str("(,)"),
         Shape::Tuple(parts) => {
             for (n, part) in parts.iter().enumerate() {

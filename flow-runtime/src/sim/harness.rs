@@ -9,9 +9,11 @@ use std::sync::Arc;
 use crate::bounds::Key;
 use crate::describe::StepId;
 use crate::operator::{Held, StatefulFn, load_held, save_held};
-use crate::recovery::block::{Block, Entry, Kind};
+use crate::recovery::block::Block;
 use crate::recovery::changes::{Buffers, Changes, StepName, StepNames};
+use crate::recovery::recovered::{Keyed, PartSays};
 use crate::state::key_code::load_key;
+use crate::state::parts::PartKind;
 use crate::state::{EntryMut, KeyHasher, Lent, LoadError, Table, group_of, worker_of};
 
 /// The key groups of the made-up log.
@@ -65,12 +67,33 @@ where
     config: C,
     /// One for each worker.
     tables: Vec<Table<Q::Owned, Op::Held>>,
-    /// What the log has of the step: keys and states, encoded.
-    saved: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// What the log has of the step, by the keys as they are encoded.
+    saved: BTreeMap<Vec<u8>, Saved>,
     emitted: Vec<B>,
     /// So many of these were emitted before the last epoch ended.
     committed: usize,
     types: PhantomData<(fn(Op, V, A) -> B, fn(&Q))>,
+}
+
+/// What the log has of a key.
+#[derive(Default)]
+struct Saved {
+    state: Vec<u8>,
+    /// The entries of its maps and lists, by slot and sub-key.
+    entries: BTreeMap<(u16, Vec<u8>), (PartKind, Vec<u8>)>,
+}
+
+impl Saved {
+    fn apply(&mut self, slot: u16, says: PartSays<'_>) {
+        let entries = &mut self.entries;
+        match says {
+            PartSays::Cleared => entries.retain(|(of, _), _| *of != slot),
+            PartSays::Gone { sub } => drop(entries.remove(&(slot, sub.to_owned()))),
+            PartSays::Put { kind, sub, value } => {
+                entries.insert((slot, sub.to_owned()), (kind, value.to_owned()));
+            }
+        }
+    }
 }
 
 impl<Op, V, Q, C, A, B> fmt::Debug for StepHarness<Op, V, Q, C, A, B>
@@ -152,7 +175,8 @@ where
         held.filter(|(_, held)| !held.is_gone()).count()
     }
 
-    /// Ends the epoch: what has changed is saved, and a crash leads back here. Answers how many keys were saved or taken away.
+    /// Ends the epoch: what has changed is saved, and a crash leads back here. Answers how many entries were saved or taken away: one for each key that has
+    /// changed, and one for each entry of its [maps](crate::state::MapState) and [lists](crate::state::ListState) that has.
     ///
     /// # Panics
     /// When a key cannot be encoded so that it can be decoded again; the run of a dataflow would end.
@@ -171,10 +195,17 @@ where
                 let saved = &mut self.saved;
                 let applied = block.entries(
                     |_| true,
-                    |Entry { key, value, .. }| {
-                        match block.head.kind {
-                            Kind::Tombstone => drop(saved.remove(key)),
-                            _ => drop(saved.insert(key.to_owned(), value.to_owned())),
+                    |entry| {
+                        match Keyed::of(block.head, None, entry)? {
+                            Keyed::Gone { key } => drop(saved.remove(key)),
+                            Keyed::Value { key, value, .. } => {
+                                value.clone_into(
+                                    &mut saved.entry(key.to_owned()).or_default().state,
+                                );
+                            }
+                            Keyed::Part { key, slot, says, .. } => {
+                                saved.entry(key.to_owned()).or_default().apply(slot, says);
+                            }
                         }
                         Ok::<(), LoadError>(())
                     },
@@ -205,16 +236,24 @@ where
         self.tables.iter_mut().for_each(Table::saves);
         self.emitted.truncate(self.committed);
         let saved = std::mem::take(&mut self.saved);
-        for (key, value) in &saved {
-            let loaded =
-                load_key::<Q::Owned>(key).and_then(|key| Ok((key, load_held::<Op::Held>(value)?)));
-            let (key, held) = loaded.unwrap_or_else(|error| {
-                panic!("what was saved of the step cannot be loaded: {}", error.what())
-            });
-            let hash = self.hasher.hash(&key);
-            let worker = self.worker(hash);
-            self.tables[worker].restore(hash, key, held);
+        let restored = saved.iter().try_for_each(|(key, saved)| self.restore(key, saved));
+        let whole = restored.and_then(|()| self.tables.iter_mut().try_for_each(Table::restored));
+        if let Err(error) = whole {
+            panic!("what was saved of the step cannot be loaded: {}", error.what());
         }
         self.saved = saved;
+    }
+
+    fn restore(&mut self, key: &[u8], saved: &Saved) -> Result<(), LoadError> {
+        let key: Q::Owned = load_key(key)?;
+        let hash = self.hasher.hash(&key);
+        let worker = self.worker(hash);
+        let table = &mut self.tables[worker];
+        table.restore(hash, key.clone(), load_held::<Op::Held>(&saved.state)?);
+        for ((slot, sub), (kind, value)) in &saved.entries {
+            let says = PartSays::Put { kind: *kind, sub, value };
+            table.restore_part(hash, &key, *slot, says)?;
+        }
+        Ok(())
     }
 }

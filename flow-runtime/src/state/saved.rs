@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::state::older::differs;
+use crate::state::parts::{Part, whole};
 use crate::state::{Reader, Schema, Shape};
 use crate::time::{Epoch, Timestamp};
 
@@ -33,13 +34,31 @@ pub trait Saved: Sized {
     const SCHEMA: &'static Schema;
     /// Whether the value holds no reference or heap memory, so that its bytes may be copied and encoded later.
     const PLAIN: bool = false;
-    /// Appends the encoded value.
+    /// How many parts of the value are saved entry by entry, where it is the state of a key: [`MapState`](crate::state::MapState) and
+    /// [`ListState`](crate::state::ListState).
+    const PARTS: u16 = 0;
+    /// Appends the encoded value, as a whole.
     fn save(&self, to: &mut Vec<u8>);
     /// Takes a value from the front of `from`.
     ///
     /// # Errors
     /// [`LoadError`] when the bytes are not what [`save`](Saved::save) writes.
     fn load(from: &mut &[u8]) -> Result<Self, LoadError>;
+
+    /// Appends the encoded value, its parts as empty ones.
+    fn save_own(&self, to: &mut Vec<u8>) {
+        self.save(to);
+    }
+
+    /// Part `n` of the value, counted from 0; `None` beyond the last one.
+    #[doc(hidden)]
+    fn part(&mut self, n: u16) -> Option<&mut dyn Part>
+    where
+        Self: 'static,
+    {
+        let _ = n;
+        None
+    }
 
     /// Loads a value that must fill `bytes`.
     ///
@@ -81,6 +100,11 @@ impl LoadError {
     /// An error that says what is wrong with the bytes.
     pub fn new(what: impl Into<Cow<'static, str>>) -> Self {
         LoadError { what: what.into() }
+    }
+
+    /// The same, of a part of what was read.
+    pub(crate) fn within(&self, part: &str) -> Self {
+        LoadError::new(format!("{part}: {}", self.what))
     }
 
     /// What is wrong.
@@ -216,7 +240,7 @@ impl Saved for CompactString {
 impl State for CompactString {}
 
 impl<T: Saved> Saved for Option<T> {
-    const SCHEMA: &'static Schema = &Schema::Option(T::SCHEMA);
+    const SCHEMA: &'static Schema = &Schema::Option(whole::<T>());
     const PLAIN: bool = T::PLAIN;
     fn save(&self, to: &mut Vec<u8>) {
         self.is_some().save(to);
@@ -243,8 +267,18 @@ impl<T: Saved> Saved for Option<T> {
 
 impl<T: Saved> Saved for Box<T> {
     const SCHEMA: &'static Schema = T::SCHEMA;
+    const PARTS: u16 = T::PARTS;
     fn save(&self, to: &mut Vec<u8>) {
         T::save(self, to);
+    }
+    fn save_own(&self, to: &mut Vec<u8>) {
+        T::save_own(self, to);
+    }
+    fn part(&mut self, n: u16) -> Option<&mut dyn Part>
+    where
+        Self: 'static,
+    {
+        T::part(self, n)
     }
     fn load(from: &mut &[u8]) -> Result<Self, LoadError> {
         T::load(from).map(Box::new)
@@ -259,7 +293,7 @@ impl<T: Saved> Saved for Box<T> {
 }
 
 impl<T: Saved, const N: usize> Saved for [T; N] {
-    const SCHEMA: &'static Schema = &Schema::Array(T::SCHEMA, N);
+    const SCHEMA: &'static Schema = &Schema::Array(whole::<T>(), N);
     const PLAIN: bool = T::PLAIN;
     fn save(&self, to: &mut Vec<u8>) {
         self.iter().for_each(|element| element.save(to));
@@ -288,7 +322,7 @@ impl<T: Saved + 'static, const N: usize> State for [T; N] {}
 macro_rules! sequences {
     ($($name:ident)*) => {$(
         impl<T: Saved> Saved for $name<T> {
-            const SCHEMA: &'static Schema = &Schema::List(T::SCHEMA);
+            const SCHEMA: &'static Schema = &Schema::List(whole::<T>());
             fn save(&self, to: &mut Vec<u8>) {
                 save_length(self.len(), to);
                 self.iter().for_each(|element| element.save(to));
@@ -315,7 +349,7 @@ macro_rules! sequences {
 sequences!(Vec VecDeque);
 
 impl<T: Saved + Ord> Saved for BTreeSet<T> {
-    const SCHEMA: &'static Schema = &Schema::List(T::SCHEMA);
+    const SCHEMA: &'static Schema = &Schema::List(whole::<T>());
     fn save(&self, to: &mut Vec<u8>) {
         save_length(self.len(), to);
         self.iter().for_each(|element| element.save(to));
@@ -334,7 +368,7 @@ impl<T: Saved + Ord> Saved for BTreeSet<T> {
 impl<T: Saved + Ord + 'static> State for BTreeSet<T> {}
 
 impl<T: Saved + Eq + Hash, H: BuildHasher + Default> Saved for HashSet<T, H> {
-    const SCHEMA: &'static Schema = &Schema::List(T::SCHEMA);
+    const SCHEMA: &'static Schema = &Schema::List(whole::<T>());
     fn save(&self, to: &mut Vec<u8>) {
         save_length(self.len(), to);
         self.iter().for_each(|element| element.save(to));
@@ -353,8 +387,10 @@ impl<T: Saved + Eq + Hash, H: BuildHasher + Default> Saved for HashSet<T, H> {
 impl<T: Saved + Eq + Hash + 'static, H: BuildHasher + Default + 'static> State for HashSet<T, H> {}
 
 /// Reads the values of a map. What its entries are told apart by stays as it is: two keys could become the same.
-fn values_of<M: Saved, K: Saved, V: Saved + 'static>(was: &Shape) -> Result<Reader<V>, LoadError> {
-    let Shape::Map(key, value) = was else { return Err(differs::<M>(was)) };
+pub(crate) fn values_of<K: Saved, V: Saved + 'static>(
+    key: &Shape,
+    value: &Shape,
+) -> Result<Reader<V>, LoadError> {
     match key.differences(&Shape::from(K::SCHEMA)) {
         None => Reader::of(value),
         Some(difference) => {
@@ -375,7 +411,7 @@ fn not_of_set<S: Saved>(was: &Shape) -> LoadError {
 }
 
 impl<K: Saved + Ord, V: Saved> Saved for BTreeMap<K, V> {
-    const SCHEMA: &'static Schema = &Schema::Map(K::SCHEMA, V::SCHEMA);
+    const SCHEMA: &'static Schema = &Schema::Map(whole::<K>(), whole::<V>());
     fn save(&self, to: &mut Vec<u8>) {
         save_length(self.len(), to);
         for (key, value) in self {
@@ -391,7 +427,8 @@ impl<K: Saved + Ord, V: Saved> Saved for BTreeMap<K, V> {
     where
         Self: 'static,
     {
-        let value = values_of::<Self, K, V>(was)?;
+        let Shape::Map(key, value) = was else { return Err(differs::<Self>(was)) };
+        let value = values_of::<K, V>(key, value)?;
         Ok(Reader::new(move |from| {
             let length = load_length(from)?;
             (0..length).map(|_| Ok((K::load(from)?, value.read(from)?))).collect()
@@ -401,7 +438,7 @@ impl<K: Saved + Ord, V: Saved> Saved for BTreeMap<K, V> {
 impl<K: Saved + Ord + 'static, V: Saved + 'static> State for BTreeMap<K, V> {}
 
 impl<K: Saved + Eq + Hash, V: Saved, H: BuildHasher + Default> Saved for HashMap<K, V, H> {
-    const SCHEMA: &'static Schema = &Schema::Map(K::SCHEMA, V::SCHEMA);
+    const SCHEMA: &'static Schema = &Schema::Map(whole::<K>(), whole::<V>());
     fn save(&self, to: &mut Vec<u8>) {
         save_length(self.len(), to);
         for (key, value) in self {
@@ -417,7 +454,8 @@ impl<K: Saved + Eq + Hash, V: Saved, H: BuildHasher + Default> Saved for HashMap
     where
         Self: 'static,
     {
-        let value = values_of::<Self, K, V>(was)?;
+        let Shape::Map(key, value) = was else { return Err(differs::<Self>(was)) };
+        let value = values_of::<K, V>(key, value)?;
         Ok(Reader::new(move |from| {
             let length = load_length(from)?;
             (0..length).map(|_| Ok((K::load(from)?, value.read(from)?))).collect()
@@ -432,7 +470,7 @@ impl<K: Saved + Eq + Hash + 'static, V: Saved + 'static, H: BuildHasher + Defaul
 macro_rules! tuples {
     ($(($($part:ident $at:tt),+);)*) => {$(
         impl<$($part: Saved),+> Saved for ($($part,)+) {
-            const SCHEMA: &'static Schema = &Schema::Tuple(&[$($part::SCHEMA),+]);
+            const SCHEMA: &'static Schema = &Schema::Tuple(&[$(whole::<$part>()),+]);
             const PLAIN: bool = $($part::PLAIN &&)+ true;
             fn save(&self, to: &mut Vec<u8>) {
                 $(self.$at.save(to);)+

@@ -29,6 +29,10 @@ pub enum Schema {
     Foreign(&'static str),
     /// A type that is saved by its serde implementation.
     Serde(OfSerde),
+    /// A map that is saved entry by entry: key and value.
+    MapState(&'static Schema, &'static Schema),
+    /// A list that is saved element by element.
+    ListState(&'static Schema),
 }
 
 impl Schema {
@@ -38,10 +42,13 @@ impl Schema {
         match *self {
             Schema::Serde(_) => true,
             Schema::Plain(_) | Schema::Foreign(_) => false,
-            Schema::Option(inner) | Schema::List(inner) | Schema::Array(inner, _) => {
-                inner.has_items()
+            Schema::Option(inner)
+            | Schema::List(inner)
+            | Schema::ListState(inner)
+            | Schema::Array(inner, _) => inner.has_items(),
+            Schema::Map(key, value) | Schema::MapState(key, value) => {
+                key.has_items() || value.has_items()
             }
-            Schema::Map(key, value) => key.has_items() || value.has_items(),
             Schema::Tuple(parts) => parts.iter().any(|part| part.has_items()),
             Schema::Struct(_, _, fields) => in_fields(fields),
             Schema::Enum(_, _, variants) => variants.iter().any(|v| in_fields(v.fields)),

@@ -54,6 +54,10 @@ pub enum Shape {
     Foreign(String),
     /// A type that is saved by its serde implementation, [`BySerde`](crate::state::BySerde), and what that writes.
     Serde(Box<Shape>),
+    /// A map that is saved entry by entry: key and value.
+    MapState(Box<Shape>, Box<Shape>),
+    /// A list that is saved element by element.
+    ListState(Box<Shape>),
 }
 
 impl Shape {
@@ -102,8 +106,11 @@ impl Shape {
             Shape::Option(inner)
             | Shape::List(inner)
             | Shape::Array(inner, _)
+            | Shape::ListState(inner)
             | Shape::Serde(inner) => Some(inner.depth()),
-            Shape::Map(key, value) => Some(key.depth().max(value.depth())),
+            Shape::Map(key, value) | Shape::MapState(key, value) => {
+                Some(key.depth().max(value.depth()))
+            }
             Shape::Tuple(parts) => parts.iter().map(Shape::depth).max(),
             Shape::Struct { fields, .. } => of_fields(fields),
             Shape::Enum { variants, .. } => {
@@ -111,6 +118,17 @@ impl Shape {
             }
         };
         inner.map_or(1, |inner| inner + 1)
+    }
+
+    /// How many parts a state of this shape has that are saved entry by entry.
+    pub(crate) fn parts(&self) -> u16 {
+        match self {
+            Shape::MapState(..) | Shape::ListState(_) => 1,
+            Shape::Struct { fields, .. } => {
+                fields.iter().fold(0, |parts, (_, shape)| shape.parts().saturating_add(parts))
+            }
+            _ => 0,
+        }
     }
 
     /// Writes the shape like a Rust type: in `full`, or with structs and enums by name.
@@ -123,6 +141,10 @@ impl Shape {
             Shape::List(element) => write!(f, "[{}]", Words(element, full)),
             Shape::Array(element, length) => write!(f, "[{}; {length}]", Words(element, full)),
             Shape::Map(key, value) => write!(f, "{{{}: {}}}", Words(key, full), Words(value, full)),
+            Shape::MapState(key, value) => {
+                write!(f, "MapState<{}, {}>", Words(key, full), Words(value, full))
+            }
+            Shape::ListState(element) => write!(f, "ListState<{}>", Words(element, full)),
             Shape::Tuple(parts) => {
                 f.write_str("(")?;
                 for (n, part) in parts.iter().enumerate() {
@@ -200,6 +222,8 @@ fn of_schema(schema: &Schema, room: usize) -> Shape {
         Schema::List(element) => Shape::List(boxed(element)),
         Schema::Array(element, length) => Shape::Array(boxed(element), length as u64),
         Schema::Map(key, value) => Shape::Map(boxed(key), boxed(value)),
+        Schema::MapState(key, value) => Shape::MapState(boxed(key), boxed(value)),
+        Schema::ListState(element) => Shape::ListState(boxed(element)),
         Schema::Tuple(parts) => Shape::Tuple(parts.iter().map(|part| inner(part)).collect()),
         Schema::Struct(name, version, parts) => {
             Shape::Struct { name: name.to_owned(), version, fields: fields(parts) }
@@ -225,6 +249,8 @@ enum Node {
     Enum(String, u32, Vec<(String, Vec<String>)>),
     Foreign(String),
     Serde,
+    MapState,
+    ListState,
 }
 
 impl From<Shape> for Vec<Node> {
@@ -242,6 +268,8 @@ fn flatten(shape: Shape, to: &mut Vec<Node>) {
         Shape::List(element) => (Node::List, vec![*element]),
         Shape::Array(element, length) => (Node::Array(length), vec![*element]),
         Shape::Map(key, value) => (Node::Map, vec![*key, *value]),
+        Shape::MapState(key, value) => (Node::MapState, vec![*key, *value]),
+        Shape::ListState(element) => (Node::ListState, vec![*element]),
         Shape::Tuple(parts) => (Node::Tuple(parts.len() as u64), parts),
         Shape::Struct { name, version, fields } => {
             let (names, shapes) = fields.into_iter().unzip();
@@ -291,6 +319,8 @@ fn unflatten(nodes: &mut vec::IntoIter<Node>, room: usize) -> Result<Shape, Load
         Node::List => Shape::List(Box::new(inner()?)),
         Node::Array(length) => Shape::Array(Box::new(inner()?), length),
         Node::Map => Shape::Map(Box::new(inner()?), Box::new(inner()?)),
+        Node::MapState => Shape::MapState(Box::new(inner()?), Box::new(inner()?)),
+        Node::ListState => Shape::ListState(Box::new(inner()?)),
         // Nothing is reserved: the count is the word of the bytes, the nodes are there or not.
         Node::Tuple(count) => Shape::Tuple((0..count).map(|_| inner()).collect::<Result<_, _>>()?),
         Node::Struct(name, version, fields) => {
@@ -360,6 +390,8 @@ pub(crate) mod tests {
                 boxed.clone().prop_map(Shape::List),
                 boxed.clone().prop_map(Shape::Serde),
                 (boxed.clone(), any::<u64>()).prop_map(|(shape, n)| Shape::Array(shape, n)),
+                boxed.clone().prop_map(Shape::ListState),
+                (boxed.clone(), boxed.clone()).prop_map(|(key, value)| Shape::MapState(key, value)),
                 (boxed.clone(), boxed).prop_map(|(key, value)| Shape::Map(key, value)),
                 prop::collection::vec(inner, 0..3).prop_map(Shape::Tuple),
                 ("[A-Z]{0,2}", 0..3_u32, fields)

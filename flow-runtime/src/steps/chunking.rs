@@ -17,7 +17,7 @@ use crate::host::Host;
 use crate::plan::Plan1;
 use crate::recovery::manifest::StepSpec;
 use crate::recovery::recovered::Restoring;
-use crate::state::{Checked, Lent, LoadError, Saved, Shape, Table};
+use crate::state::{Checked, Lent, LoadError, Parted, Saved, Shape, Table};
 use crate::stream::{Keyed, NoKey, Stream, Token};
 use crate::time::Timestamp;
 
@@ -196,6 +196,8 @@ struct Open<T> {
     /// When it is due.
     due: Timestamp,
 }
+
+impl<T> Parted for Open<T> {}
 
 impl<T: Item> Open<T> {
     fn save(&self, to: &mut Vec<u8>) -> Result<(), postcard::Error> {

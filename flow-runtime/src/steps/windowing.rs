@@ -18,7 +18,9 @@ use crate::host::Host;
 use crate::plan::Plan1;
 use crate::recovery::manifest::StepSpec;
 use crate::recovery::recovered::Restoring;
-use crate::state::{EntryMut, InItem, Lent, Lookup, Reader, Saved, Shape, State, Swept, Table};
+use crate::state::{
+    EntryMut, InItem, Lent, Lookup, Parted, Reader, Saved, Shape, State, Swept, Table,
+};
 use crate::steps::by_function::IsKeyed;
 use crate::steps::keeping::end_epoch;
 use crate::stream::{Keyed, Token};
@@ -139,6 +141,8 @@ pub(crate) struct Entry<W: Saved> {
     #[state(skip)]
     armed: Armed,
 }
+
+impl<W: Saved> Parted for Entry<W> {}
 
 /// When there is something to fire or to give up.
 pub(crate) enum When {
@@ -529,7 +533,15 @@ where
             Signal::Finish => self.fire(Timestamp::MAX),
             Signal::Barrier(_) => {
                 let is_gone = |entry: &EntryOf<A, W, G>| W::is_gone(&entry.windows);
-                end_epoch(&self.id, &mut self.table, control, is_gone);
+                end_epoch(
+                    &self.id,
+                    &mut self.table,
+                    control,
+                    is_gone,
+                    EntryOf::<A, W, G>::SCHEMA,
+                    Saved::save,
+                    <EntryOf<A, W, G>>::load_all,
+                );
             }
             Signal::Restore => {
                 if let Some(from) = control.restored()

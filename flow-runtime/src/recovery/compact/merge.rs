@@ -7,6 +7,7 @@ use crate::recovery::check::NamedFile;
 use crate::recovery::cover::{Cover, Origin};
 use crate::recovery::fault::damaged;
 use crate::recovery::frame::{Bad, Frames};
+use crate::state::parts::whole::PartEntry;
 
 /// Entries in the order in which they were written. Their bytes lie in one piece.
 #[derive(Default)]
@@ -124,14 +125,30 @@ impl Entries {
     /// Of all that was written of a key, in that order, what counts.
     fn last_words<'a>(&self, of_key: &mut [&'a At], left: &mut Vec<&'a At>) {
         // Tombstones stand before the values of their barrier.
-        let gone = of_key.iter().rposition(|at| self.head(at).kind == Kind::Tombstone);
+        let is_gone = |at: &&At| self.head(at).kind == Kind::Tombstone;
+        let gone = of_key.iter().rposition(|at| is_gone(at) && self.head(at).slot == 0);
         let of_key = &mut of_key[gone.map_or(0, |gone| gone + 1)..];
-        let which = |at: &At| (self.head(at).slot, self.sub(at));
+        let state = of_key.iter().rfind(|at| self.head(at).kind == Kind::Value);
+        let schema = state.map(|at| self.head(at).schema);
         // The order in which they were written stays.
-        of_key.sort_by(|a, b| which(a).cmp(&which(b)));
-        for same in of_key.chunk_by(|a, b| which(a) == which(b)) {
-            let last = same.last().filter(|at| self.head(at).kind != Kind::EntryTombstone);
-            left.extend(last.copied());
+        of_key.sort_by_key(|at| self.head(at).slot);
+        for of_slot in of_key.chunk_by_mut(|a, b| self.head(a).slot == self.head(b).slot) {
+            let cleared = of_slot.iter().rposition(&is_gone);
+            let of_slot = &mut of_slot[cleared.map_or(0, |cleared| cleared + 1)..];
+            of_slot.sort_by(|a, b| self.sub(a).cmp(self.sub(b)));
+            for same in of_slot.chunk_by(|a, b| self.sub(a) == self.sub(b)) {
+                left.extend(same.last().filter(|at| self.counts(self.head(at), schema)).copied());
+            }
+        }
+    }
+
+    /// Whether the last word about something says that there is something. Entries of maps and lists belong to a state of the same schema:
+    /// when a state is written under another one, all of its entries are, and those of before are left behind.
+    fn counts(&self, last: &BlockHead, state: Option<u32>) -> bool {
+        match last.kind {
+            Kind::EntryTombstone => false,
+            Kind::MapEntry | Kind::ListElement => state.is_none_or(|schema| schema == last.schema),
+            _ => true,
         }
     }
 }
@@ -144,6 +161,25 @@ pub(crate) struct ByKey {
 }
 
 impl ByKey {
+    /// The next entry, and what its block says of it. With a state come the entries of its maps and lists, in the order of their slots.
+    pub(crate) fn next_state(&mut self) -> Option<(BlockHead, Entry<'_>, Vec<PartEntry<'_>>)> {
+        let (start, of) = (self.next, &self.of);
+        let first = self.left.get(start)?;
+        let whose = |at: &At| (at.group, of.head(at).step, of.key(at));
+        let is_part = |at: &At| matches!(of.head(at).kind, Kind::MapEntry | Kind::ListElement);
+        let has_parts = of.head(first).kind == Kind::Value;
+        let parts: Vec<_> = self.left[start + 1..]
+            .iter()
+            .take_while(|at| has_parts && is_part(at) && whose(at) == whose(first))
+            .map(|at| {
+                let Entry { sub, value, .. } = of.entry(at);
+                PartEntry { slot: of.head(at).slot, sub, value }
+            })
+            .collect();
+        self.next = start + 1 + parts.len();
+        Some((*of.head(first), of.entry(first), parts))
+    }
+
     /// The next entry, and what its block says of it.
     pub(crate) fn next(&mut self) -> Option<(BlockHead, Entry<'_>)> {
         let at = self.left.get(self.next)?;

@@ -26,6 +26,8 @@ enum Act {
     PutSub(u8, u8),
     Remove,
     RemoveSub(u8),
+    /// Everything with a sub-key goes.
+    Clear,
 }
 
 /// Everything that a log says, by step, group, key, slot and sub-key.
@@ -37,6 +39,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (0..3_u8, any::<u8>()).prop_map(|(sub, value)| Act::PutSub(sub, value)),
         1 => Just(Act::Remove),
         1 => (0..3_u8).prop_map(Act::RemoveSub),
+        1 => Just(Act::Clear),
     ]
 }
 
@@ -51,6 +54,7 @@ fn kind_of(act: &Act) -> (Kind, u16, Vec<u8>, Vec<u8>) {
         Act::PutSub(sub, value) => (Kind::MapEntry, 1, vec![*sub], vec![*value]),
         Act::Remove => (Kind::Tombstone, 0, vec![], vec![]),
         Act::RemoveSub(sub) => (Kind::EntryTombstone, 1, vec![*sub], vec![]),
+        Act::Clear => (Kind::Tombstone, 1, vec![], vec![]),
     }
 }
 
@@ -62,7 +66,9 @@ fn apply(model: &mut Model, (step, key, act): &(u32, u8, Act)) {
     let (kind, slot, sub, value) = kind_of(act);
     let (group, bytes) = (group_of(*key), vec![*key]);
     match kind {
-        Kind::Tombstone => model.retain(|(s, g, k, ..), _| (*s, *g, k) != (*step, group, &bytes)),
+        Kind::Tombstone => model.retain(|(s, g, k, of, _), _| {
+            (*s, *g, k) != (*step, group, &bytes) || slot > 0 && *of != slot
+        }),
         Kind::EntryTombstone => drop(model.remove(&(*step, group, bytes, slot, sub))),
         _ => drop(model.insert((*step, group, bytes, slot, sub), value)),
     }
@@ -148,8 +154,8 @@ fn read(files: &Arc<dyn Files>, manifest: &Manifest) -> Model {
             let taken = block.entries(counts, |entry| {
                 let key = (*step, entry.group, entry.key.to_vec(), slot, entry.sub.to_vec());
                 match kind {
-                    Kind::Tombstone => model.retain(|(s, g, k, ..), _| {
-                        (*s, *g, &**k) != (*step, entry.group, entry.key)
+                    Kind::Tombstone => model.retain(|(s, g, k, of, _), _| {
+                        (*s, *g, &**k) != (*step, entry.group, entry.key) || slot > 0 && *of != slot
                     }),
                     Kind::EntryTombstone => drop(model.remove(&key)),
                     _ => drop(model.insert(key, entry.value.to_vec())),

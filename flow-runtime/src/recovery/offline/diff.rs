@@ -12,6 +12,7 @@ use crate::recovery::manifest::SavedStep;
 use crate::recovery::offline::dynamic::Shapes;
 use crate::recovery::offline::rows::Rows;
 use crate::recovery::offline::snapshot::{Keeps, Snapshot};
+use crate::state::parts::whole::PartEntry;
 
 /// A key whose state is not the same in two snapshots.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,13 +88,14 @@ impl Side {
         if self.next.is_none()
             && let Some(rows) = &mut self.rows
         {
-            let row = |head, Entry { group, key, value, .. }: Entry<'_>| Row {
-                head,
-                group,
-                key: key.to_vec(),
-                state: value.to_vec(),
-            };
-            self.next = rows.next(row).transpose()?;
+            let shapes = &self.shapes;
+            let row =
+                |head, Entry { group, key, value, .. }: Entry<'_>, parts: &[PartEntry<'_>]| {
+                    let whole = shapes.as_ref().map(|shapes| shapes.whole(head, value, parts));
+                    let state = whole.unwrap_or(value.into()).into_owned();
+                    Row { head, group, key: key.to_vec(), state }
+                };
+            self.next = rows.next_state(row).transpose()?;
         }
         Ok(self.next.as_ref())
     }

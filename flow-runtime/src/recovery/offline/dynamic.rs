@@ -1,5 +1,6 @@
 //! What steps keep, as JSON: by the shapes in the log, without the types of the program.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::Value;
@@ -10,6 +11,7 @@ use crate::recovery::manifest::StepSpec;
 use crate::recovery::offline::rows::Rows;
 use crate::recovery::offline::snapshot::{Keeps, Snapshot};
 use crate::recovery::older::schema_of;
+use crate::state::parts::whole::{PartEntry, put_together};
 use crate::state::{Shape, decode};
 
 /// A key with its state, as JSON. What that looks like is said at [`Shape::json_of_saved`].
@@ -92,9 +94,9 @@ impl Iterator for Entries {
 
     fn next(&mut self) -> Option<Self::Item> {
         let Entries { rows, shapes } = self;
-        rows.next(|head, entry| Entry {
+        rows.next_state(|head, entry, parts| Entry {
             key: shapes.key(head, entry.key),
-            state: shapes.state(head, entry.value),
+            state: shapes.state(head, &shapes.whole(head, entry.value, parts)),
         })
     }
 }
@@ -120,11 +122,35 @@ impl Shapes {
         }
     }
 
-    /// What is kept. Its block says which of the shapes it has.
-    pub(crate) fn state(&self, head: BlockHead, bytes: &[u8]) -> Value {
+    /// What a block's entries are. It says which of the shapes they have.
+    fn of_block(&self, head: BlockHead) -> Option<&Shape> {
         let of_schema = self.slots.iter().find(|(schema, _)| *schema == head.schema);
-        match of_schema.or_else(|| self.slots.get(usize::from(head.slot))) {
-            Some((_, shape)) => {
+        let found = of_schema.or_else(|| self.slots.get(usize::from(head.slot)));
+        found.map(|(_, shape)| shape)
+    }
+
+    /// A state together with the entries of its maps and lists. What does not go together stays in pieces, one behind the other.
+    pub(crate) fn whole<'a>(
+        &self,
+        head: BlockHead,
+        own: &'a [u8],
+        parts: &[PartEntry<'_>],
+    ) -> Cow<'a, [u8]> {
+        if parts.is_empty() {
+            return own.into();
+        }
+        let whole = self.of_block(head).and_then(|shape| put_together(shape, own, parts).ok());
+        let pieces = || {
+            let parts = parts.iter().flat_map(|part| [part.sub, part.value]);
+            [own].into_iter().chain(parts).collect::<Vec<_>>().concat()
+        };
+        whole.unwrap_or_else(pieces).into()
+    }
+
+    /// What is kept, as a whole.
+    pub(crate) fn state(&self, head: BlockHead, bytes: &[u8]) -> Value {
+        match self.of_block(head) {
+            Some(shape) => {
                 let told = shape.json_of_saved(bytes);
                 told.unwrap_or_else(|_| shape.json_of_unknown(bytes))
             }

@@ -10,6 +10,7 @@ use crate::recovery::check::FrameAt;
 use crate::recovery::compact::merge::{ByKey, Entries};
 use crate::recovery::offline::reader::cannot_read;
 use crate::recovery::offline::snapshot::{Inner, Keeps};
+use crate::state::parts::whole::PartEntry;
 
 /// About the bytes of entries that are in memory at a time.
 const RANGE_BYTES: u64 = 32 << 20;
@@ -33,7 +34,8 @@ impl Rows {
         let ranges = match keeps {
             Keeps::PerKey => {
                 let size = inner.checked.sizes.get(&step).copied().unwrap_or_default();
-                ranges(inner.ground.format.groups, size.bytes.div_ceil(bytes))
+                let size = size.bytes + size.part_bytes;
+                ranges(inner.ground.format.groups, size.div_ceil(bytes))
             }
             Keeps::OneValue | Keeps::Positions => VecDeque::from([(NO_GROUP, NO_GROUP)]),
         };
@@ -51,6 +53,27 @@ impl Rows {
         &mut self,
         act: impl FnOnce(BlockHead, Entry<'_>) -> T,
     ) -> Option<Result<T, Error>> {
+        match self.ready()? {
+            Ok(range) => range.next().map(|(head, entry)| Ok(act(head, entry))),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// The same, with a state the entries of its maps and lists.
+    pub(crate) fn next_state<T>(
+        &mut self,
+        act: impl FnOnce(BlockHead, Entry<'_>, &[PartEntry<'_>]) -> T,
+    ) -> Option<Result<T, Error>> {
+        match self.ready()? {
+            Ok(range) => {
+                range.next_state().map(|(head, entry, parts)| Ok(act(head, entry, &parts)))
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// The range that has the next entry.
+    fn ready(&mut self) -> Option<Result<&mut ByKey, Error>> {
         while self.range.as_ref().is_none_or(ByKey::is_at_its_end) {
             let (first, last) = self.ranges.pop_front()?;
             match self.of.read(self.step, first, last) {
@@ -61,8 +84,7 @@ impl Rows {
                 }
             }
         }
-        let (head, entry) = self.range.as_mut()?.next()?;
-        Some(Ok(act(head, entry)))
+        self.range.as_mut().map(Ok)
     }
 }
 

@@ -68,6 +68,8 @@ pub enum Keeps {
 pub struct Measure {
     /// The keys that have state; of a broadcast value 1 if there is one; of a source or sink the partitions.
     pub keys: u64,
+    /// The entries of these keys' [maps](crate::state::MapState) and [lists](crate::state::ListState) that are saved one by one.
+    pub entries: u64,
     /// The bytes of keys and what is kept of them, as they are encoded.
     pub bytes: u64,
 }
@@ -175,6 +177,7 @@ impl Snapshot {
         let mut rows = Rows::of(&self.0, saved.number, found.keeps);
         while let Some(row) = rows.next(|head, entry| {
             measure.keys += u64::from(matches!(head.kind, Kind::Value | Kind::Broadcast));
+            measure.entries += u64::from(matches!(head.kind, Kind::MapEntry | Kind::ListElement));
             measure.bytes += (entry.key.len() + entry.sub.len() + entry.value.len()) as u64;
         }) {
             row?;

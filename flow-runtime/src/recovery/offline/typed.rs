@@ -7,13 +7,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
-use crate::recovery::block::{BlockHead, Kind};
+use crate::recovery::block::{BlockHead, Entry, Kind};
 use crate::recovery::fault::refused;
 use crate::recovery::manifest::SavedStep;
 use crate::recovery::offline::rows::Rows;
 use crate::recovery::offline::snapshot::{Keeps, Snapshot, Step};
 use crate::recovery::older::{Older, schema_of};
 use crate::state::key_code::load_key;
+use crate::state::parts::whole::{PartEntry, put_together};
 use crate::state::{KeyHasher, Reader, Saved, Shape, group_of};
 
 /// The keys of a step with their states, as [`Snapshot::state`] gives them: in the order of key groups, which is the same each time.
@@ -79,7 +80,7 @@ impl Snapshot {
         let loads = Loads::<V>::of("values", found, saved)?;
         let mut rows = Rows::of(&self.0, saved.number, Keeps::OneValue);
         let mut value = None;
-        while let Some(loaded) = rows.next(|head, entry| loads.value(head, entry.value)) {
+        while let Some(loaded) = rows.next(|head, entry| loads.value(head, entry.value, &[])) {
             value = Some(loaded??);
         }
         Ok(value)
@@ -110,7 +111,8 @@ fn others(what: &str, step: &str, saved: &Shape, asked: &Shape, why: &str) -> Er
 /// How what a step keeps is loaded.
 struct Loads<V> {
     step: String,
-    /// What blocks say of `V` as it is now.
+    /// `V` as it is now, and what blocks say of it.
+    shape: Shape,
     current: u32,
     older: Older<V>,
 }
@@ -129,14 +131,15 @@ impl<V: Saved + 'static> Loads<V> {
         older.retain(|was| *was != asked && Reader::<V>::of(was).is_ok());
         let older = Older::new(&older, Reader::of)
             .map_err(|error| refused(error.to_string()).at_step(&found.id))?;
-        Ok(Loads { step: found.id.clone(), current: schema_of(&asked), older })
+        Ok(Loads { step: found.id.clone(), current: schema_of(&asked), shape: asked, older })
     }
 
     /// Loads a value. One that was saved under an older version of the type bears another schema.
-    fn value(&self, head: BlockHead, bytes: &[u8]) -> Result<V, Error> {
+    fn value(&self, head: BlockHead, own: &[u8], parts: &[PartEntry<'_>]) -> Result<V, Error> {
         let loaded = match head.schema == self.current {
-            true => V::load_all(bytes),
-            false => self.older.load(head.schema, bytes),
+            true if parts.is_empty() => V::load_all(own),
+            true => put_together(&self.shape, own, parts).and_then(|whole| V::load_all(&whole)),
+            false => self.older.load_with(head.schema, own, parts),
         };
         loaded.map_err(|error| self.failed(error))
     }
@@ -144,14 +147,14 @@ impl<V: Saved + 'static> Loads<V> {
     fn entry<K: DeserializeOwned + 'static>(
         &self,
         head: BlockHead,
-        key: &[u8],
-        value: &[u8],
+        entry: Entry<'_>,
+        parts: &[PartEntry<'_>],
     ) -> Result<(K, V), Error> {
         if head.kind != Kind::Value {
             return Err(self.failed("there is an entry of a kind that this version never writes"));
         }
-        let key = load_key(key).map_err(|error| self.failed(error))?;
-        Ok((key, self.value(head, value)?))
+        let key = load_key(entry.key).map_err(|error| self.failed(error))?;
+        Ok((key, self.value(head, entry.value, parts)?))
     }
 
     fn failed(&self, why: impl fmt::Display) -> Error {
@@ -164,7 +167,7 @@ impl<K: DeserializeOwned + 'static, V: Saved + 'static> Iterator for States<K, V
 
     fn next(&mut self) -> Option<Self::Item> {
         let States { rows, loads, .. } = self;
-        let loaded = rows.next(|head, entry| loads.entry(head, entry.key, entry.value))?;
+        let loaded = rows.next_state(|head, entry, parts| loads.entry(head, entry, parts))?;
         Some(loaded.and_then(|loaded| loaded))
     }
 }

@@ -215,6 +215,10 @@ fn open_by(
                             Keyed::Gone { key } => {
                                 entries.remove(&(name.clone(), key.to_vec()));
                             }
+                            Keyed::Part { .. } => {
+                                let what = "the golden logs have no maps and lists by entry";
+                                return Err(crate::state::LoadError::new(what));
+                            }
                         }
                         Ok(())
                     })?;

@@ -88,6 +88,11 @@ fn all<E: Encoding>(shape: &Shape, mut bytes: &[u8]) -> Result<Value, LoadError>
     if bytes.is_empty() { Ok(value) } else { Err(LoadError::new("bytes are left over")) }
 }
 
+/// Goes over a value that [`Saved::save`](crate::state::Saved::save) wrote, at the front of the bytes.
+pub(crate) fn skip_saved(shape: &Shape, from: &mut &[u8]) -> Result<(), LoadError> {
+    value::<AsSaved>(shape, from, &mut 0).map(drop)
+}
+
 /// Takes a value from the front. It goes no deeper than the shape, whose depth is bounded where it is decoded.
 fn value<E: Encoding>(shape: &Shape, from: &mut &[u8], idle: &mut u32) -> Result<Value, LoadError> {
     match shape {
@@ -99,14 +104,14 @@ fn value<E: Encoding>(shape: &Shape, from: &mut &[u8], idle: &mut u32) -> Result
             [1] => value::<E>(some, from, idle),
             _ => Err(LoadError::new("an option is neither there nor not")),
         },
-        Shape::List(element) => {
+        Shape::List(element) | Shape::ListState(element) => {
             let length = varint(from)?;
             elements::<E>(element, length, from, idle).map(Value::Array)
         }
         Shape::Array(element, length) => {
             elements::<E>(element, *length, from, idle).map(Value::Array)
         }
-        Shape::Map(key, inner) => map::<E>(key, inner, from, idle),
+        Shape::Map(key, inner) | Shape::MapState(key, inner) => map::<E>(key, inner, from, idle),
         Shape::Tuple(parts) => {
             let parts = parts.iter().map(|part| value::<E>(part, from, idle));
             parts.collect::<Result<_, _>>().map(Value::Array)

@@ -19,9 +19,11 @@ fn inside(was: &Shape, is: &Shape, path: &str) -> Option<String> {
     match (was, is) {
         (Shape::Option(was), Shape::Option(is))
         | (Shape::List(was), Shape::List(is))
-        | (Shape::Serde(was), Shape::Serde(is)) => inside(was, is, path),
+        | (Shape::Serde(was), Shape::Serde(is))
+        | (Shape::ListState(was), Shape::ListState(is)) => inside(was, is, path),
         (Shape::Array(was, old), Shape::Array(is, new)) if old == new => inside(was, is, path),
-        (Shape::Map(old_key, old), Shape::Map(new_key, new)) => {
+        (Shape::Map(old_key, old), Shape::Map(new_key, new))
+        | (Shape::MapState(old_key, old), Shape::MapState(new_key, new)) => {
             inside(old_key, new_key, path).or_else(|| inside(old, new, path))
         }
         (Shape::Tuple(was), Shape::Tuple(is)) if was.len() == is.len() => {
@@ -171,6 +173,25 @@ mod tests {
         let map = |key, value| Shape::Map(plain(key).into(), record("V", value, &[]).into());
         assert_eq!(change(map("u8", 1), map("u8", 2)), "the version of `V` was 1 and is 2");
         assert_eq!(change(map("u8", 1), map("u16", 1)), "the type was `{u8: V}` and is `{u16: V}`");
+    }
+
+    #[test]
+    fn maps_and_lists_by_entry_are_others() {
+        let boxed = |name| Box::new(plain(name));
+        let of = |shape| record("Basket", 1, &[("items", shape)]);
+        let map = Shape::Map(boxed("String"), boxed("u32"));
+        let by_entry = |value| of(Shape::MapState(boxed("String"), boxed(value)));
+        assert_eq!(
+            change(of(map), by_entry("u32")),
+            "field `items` was `{String: u32}` and is `MapState<String, u32>`"
+        );
+        assert_eq!(
+            change(by_entry("u32"), by_entry("u64")),
+            "field `items` was `MapState<String, u32>` and is `MapState<String, u64>`"
+        );
+        let lists = [list(plain("u8")), Shape::ListState(boxed("u8"))];
+        let [was, is] = lists;
+        assert_eq!(change(of(was), of(is)), "field `items` was `[u8]` and is `ListState<u8>`");
     }
 
     #[test]

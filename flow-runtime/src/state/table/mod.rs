@@ -1,21 +1,27 @@
 //! The table of a stateful step: one entry per key, found by the hash that the item brought along.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `mod` | the table: looking up, what has changed, gathering that |
+//! | `slots` | where entries lie |
+//! | `restore` | taking over what is saved |
 
+pub(crate) mod restore;
 mod slots;
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::bounds::Key;
 use crate::consumer::KeyInItem;
 use crate::describe::StepId;
-use crate::error::Error;
 use crate::failure::Note;
-use crate::recovery::changes::Changes;
-use crate::recovery::older::{Unconverted, convert};
-use crate::recovery::recovered::{Keyed, Restoring};
-use crate::state::key_code::{check_key, form_of, load_key, save_key};
-use crate::state::table::slots::{Slot, Slots, UNCHANGED};
-use crate::state::{GROUPS, LoadError, Reader, Shape, group_of};
+use crate::recovery::changes::{Changes, KeyedChanges};
+use crate::state::key_code::{check_key, form_of, save_key};
+use crate::state::parts::Place;
+use crate::state::table::slots::{Slot, Slots, UNCHANGED, trace_of};
+use crate::state::{GROUPS, LoadError, Parted};
 use crate::stream::Token;
 
 /// A key to look up: lent, or still in its item.
@@ -99,6 +105,28 @@ struct Journal {
     dropped: Vec<(u32, Vec<u8>)>,
     /// Whether changes are saved at barriers.
     saves: bool,
+    /// What parts of states know this table by.
+    number: u64,
+    /// How many entries the parts of states have, without those of states that have changed.
+    part_entries: u64,
+}
+
+/// Counts tables whose changes are saved.
+static TABLES: AtomicU64 = AtomicU64::new(0);
+
+impl Journal {
+    /// Tells the parts of a state, which is lent out now, where they lie. Of a new one nothing is counted as yet.
+    #[inline(never)]
+    fn lend<V: Parted>(&mut self, trace: u64, stamp: NonZeroU32, value: &mut V, is_new: bool) {
+        for slot in 0..V::PARTS {
+            if let Some(part) = value.part(slot) {
+                let counted = if is_new { 0 } else { part.count() as u64 };
+                // It is what compaction guesses by, and nothing to fail of.
+                self.part_entries = self.part_entries.saturating_sub(counted);
+                part.lend(Place::of(self.number, trace, stamp.get(), slot));
+            }
+        }
+    }
 }
 
 /// The stamp of the first epoch.
@@ -155,14 +183,24 @@ impl<K, V> Table<K, V> {
         hash: u64,
         key: &impl Lookup<K>,
         fresh: impl FnOnce() -> V,
-    ) -> EntryMut<'_, K, V> {
-        let fresh = || (key.to_key(), fresh());
+    ) -> EntryMut<'_, K, V>
+    where
+        V: Parted,
+    {
+        let mut is_new = false;
+        let fresh = || {
+            is_new = true;
+            (key.to_key(), fresh())
+        };
         let slot = self.slots.find_or_insert(hash, |stored| key.is(stored), fresh);
         if slot.stamp != self.stamp {
             slot.stamp = self.stamp;
             if self.unlisted > 0 {
                 self.unlisted -= 1;
                 self.journal.changed.push(hash);
+            }
+            if V::PARTS > 0 && self.journal.saves {
+                self.journal.lend(trace_of(hash), self.stamp, &mut slot.value, is_new);
             }
         }
         EntryMut { key: &slot.key, state: &mut slot.value }
@@ -194,6 +232,7 @@ impl<K, V> Table<K, V> {
     pub fn find_mut(&mut self, hash: u64, key: &K) -> Option<&mut V>
     where
         K: Eq,
+        V: Parted,
     {
         let slot = self.slots.find_mut(hash, |stored| stored == key)?;
         if slot.stamp != self.stamp {
@@ -201,6 +240,9 @@ impl<K, V> Table<K, V> {
             if self.unlisted > 0 {
                 self.unlisted -= 1;
                 self.journal.changed.push(hash);
+            }
+            if V::PARTS > 0 && self.journal.saves {
+                self.journal.lend(trace_of(hash), self.stamp, &mut slot.value, false);
             }
         }
         Some(&mut slot.value)
@@ -266,7 +308,10 @@ impl<K, V> Table<K, V> {
 impl<K: Key, V> Table<K, V> {
     /// From now on changes are saved at barriers.
     pub(crate) fn saves(&mut self) {
-        self.journal.saves = true;
+        if !self.journal.saves {
+            self.journal.saves = true;
+            self.journal.number = TABLES.fetch_add(1, Ordering::Relaxed);
+        }
         self.unlisted = FEW;
     }
 
@@ -320,14 +365,17 @@ impl<K: Key, V> Table<K, V> {
         result
     }
 
-    /// Gathers what has changed since the last barrier, in a run that saves it. `save` appends a value, or says that it is gone.
+    /// Gathers what has changed since the last barrier, in a run that saves it. `save` appends a value, without its parts. Those say themselves what
+    /// has changed.
     pub(crate) fn gather(
         &mut self,
         id: &StepId,
         changes: &mut Changes,
         is_gone: impl Fn(&V) -> bool,
         save: impl Fn(&V, &mut Vec<u8>),
-    ) {
+    ) where
+        V: Parted,
+    {
         let groups = changes.groups();
         let Some(mut to) = changes.keyed(id, form_of::<K>()) else { return };
         let note = Note::beside(id);
@@ -338,7 +386,10 @@ impl<K: Key, V> Table<K, V> {
             });
         }
         let (mut unchecked, mut gone) = (CHECKED, 0);
-        let mut put = |part: usize, slot: &Slot<K, V>| {
+        let (stamp, number) = (self.stamp, self.journal.number);
+        let mut part_entries = self.journal.part_entries;
+        let mut put = |part: usize, slot: &mut Slot<K, V>| {
+            let trace = slot.trace(part);
             let (group, key) = (slot.group(part, groups), &slot.key);
             let save_key = |bytes: &mut Vec<u8>| {
                 let start = bytes.len();
@@ -355,12 +406,16 @@ impl<K: Key, V> Table<K, V> {
             } else {
                 let value = &slot.value;
                 to.put(group, save_key, |bytes| save(value, bytes));
+                if V::PARTS > 0 {
+                    let place = |n| Place::of(number, trace, stamp.get(), n);
+                    part_entries += gather_parts(&mut to, group, slot, place);
+                }
             }
         };
         if self.unlisted > 0 {
             for hash in self.journal.changed.drain(..) {
                 self.slots.with_hash(hash, |part, slot| {
-                    if slot.stamp == self.stamp {
+                    if slot.stamp == stamp {
                         put(part, slot);
                         // Another key of the same hash leads here once more.
                         slot.stamp = UNCHANGED;
@@ -368,59 +423,17 @@ impl<K: Key, V> Table<K, V> {
                 });
             }
         } else {
-            for (part, slots) in self.slots.parts() {
-                slots.filter(|slot| slot.stamp == self.stamp).for_each(|slot| put(part, slot));
+            for (part, slots) in self.slots.parts_mut() {
+                slots.filter(|slot| slot.stamp == stamp).for_each(|slot| put(part, slot));
             }
         }
+        self.journal.part_entries = part_entries;
         drop(to);
         changes.has_keys(id, (self.slots.len() - gone) as u64);
+        if V::PARTS > 0 {
+            changes.has_part_entries(id, part_entries);
+        }
         note.clear();
-    }
-
-    /// Takes over what is saved for a step and belongs to this worker. `load` reads a value.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub(crate) fn restore_from(
-        &mut self,
-        id: &StepId,
-        from: &Restoring<'_>,
-        load: impl Fn(&[u8]) -> Result<V, LoadError>,
-        older: impl Fn(&Shape) -> Result<Reader<V>, LoadError>,
-    ) -> Result<(), Error> {
-        self.saves();
-        let older = from.older(id, older)?;
-        let (hasher, groups) = (from.hasher(), from.groups());
-        if let Some(own) = from.own_groups() {
-            self.slots.reserve(from.keys_at_least(id), own, groups);
-        }
-        let mut unconverted = Unconverted::default();
-        from.keyed(id, |group, entry| {
-            let (Keyed::Value { key: bytes, .. } | Keyed::Gone { key: bytes }) = entry;
-            let key: K = load_key(bytes)?;
-            let hash = hasher.hash(&key);
-            if group_of(hash, groups) != u32::from(group) {
-                return Err(LoadError::new("a key does not belong to its key group"));
-            }
-            unconverted.replaced(bytes);
-            match entry {
-                Keyed::Value { value, older: None, .. } => self.restore(hash, key, load(value)?),
-                Keyed::Value { value, older: Some(schema), .. } => {
-                    match convert(id, &key, || older.load(schema, value)) {
-                        Ok(value) => self.restore(hash, key, value),
-                        Err(error) => return unconverted.add(bytes, error),
-                    }
-                }
-                Keyed::Gone { .. } => self.restore_gone(hash, &key),
-            }
-            Ok(())
-        })?;
-        if let Some(error) = unconverted.first() {
-            return Err(from.not_converted(id, error));
-        }
-        from.has_keys(id, self.len());
-        self.unlisted = self.few();
-        Ok(())
     }
 
     /// Goes through all entries, and marks them as changed.
@@ -438,19 +451,30 @@ impl<K: Key, V> Table<K, V> {
     pub(crate) fn each_mut(&mut self, mut each: impl FnMut(&K, &mut V)) {
         self.slots.iter_mut().for_each(|slot| each(&slot.key, &mut slot.value));
     }
+}
 
-    /// Takes over an entry that was saved: a later one of the same key replaces it.
-    pub(crate) fn restore(&mut self, hash: u64, key: K, value: V) {
-        match self.slots.find_mut(hash, |stored| *stored == key) {
-            Some(slot) => slot.value = value,
-            None => drop(self.slots.find_or_insert(hash, |_| false, || (key, value))),
+/// Gathers what has changed of the parts of a state. Answers how many entries they have.
+#[inline(never)]
+fn gather_parts<K: Key, V: Parted>(
+    to: &mut KeyedChanges<'_>,
+    group: u32,
+    slot: &mut Slot<K, V>,
+    place: impl Fn(u16) -> Place,
+) -> u64 {
+    let (mut key, mut entries) = (Vec::new(), 0);
+    if save_key(&slot.key, &mut key).is_err() {
+        // It has just been saved with the state, and the mistake been told.
+        return 0;
+    }
+    for n in 0..V::PARTS {
+        if let Some(part) = slot.value.part(n) {
+            entries += part.count() as u64;
+            if let Some(mut to) = to.part(group, &key, n + 1, part.kind()) {
+                part.gather(place(n), &mut to);
+            }
         }
     }
-
-    /// Takes over that a key was gone.
-    fn restore_gone(&mut self, hash: u64, key: &K) {
-        self.slots.remove(hash, |stored, _| stored == key);
-    }
+    entries
 }
 
 #[cfg(test)]

@@ -51,7 +51,19 @@ fn tag_of(hash: u64) -> u32 {
     (hash as u32 & 0x00ff_ffff) | ((hash >> 40) as u32) << 24
 }
 
+/// What a slot knows of its key's hash.
+#[inline(always)]
+pub(super) fn trace_of(hash: u64) -> u64 {
+    (part_of(hash) as u64) << 32 | u64::from(tag_of(hash))
+}
+
 impl<K, V> Slot<K, V> {
+    /// What is known of the key's hash, of a slot in this part.
+    #[inline(always)]
+    pub(super) fn trace(&self, part: usize) -> u64 {
+        (part as u64) << 32 | u64::from(self.tag)
+    }
+
     /// The key group, among `groups`, of a slot in this part.
     #[inline(always)]
     pub(super) fn group(&self, part: usize, groups: u32) -> u32 {
@@ -244,6 +256,13 @@ impl<K, V> Slots<K, V> {
     /// Each part, with its number.
     pub(super) fn parts(&self) -> impl Iterator<Item = (usize, impl Iterator<Item = &Slot<K, V>>)> {
         self.parts.iter().map(|part| part.slots.iter().flatten()).enumerate()
+    }
+
+    /// The same, to be changed.
+    pub(super) fn parts_mut(
+        &mut self,
+    ) -> impl Iterator<Item = (usize, impl Iterator<Item = &mut Slot<K, V>>)> {
+        self.parts.iter_mut().map(|part| part.slots.iter_mut().flatten()).enumerate()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Slot<K, V>> {

@@ -12,22 +12,39 @@ use crate::failure::Note;
 use crate::graph::Kind;
 use crate::recovery::manifest::StepSpec;
 use crate::recovery::recovered::Restoring;
-use crate::state::{EntryMut, InItem, KeyHasher, Lent, Reader, Saved, Shape, Table};
+use crate::state::parts::Part;
+use crate::state::{
+    EntryMut, InItem, KeyHasher, Lent, LoadError, Parted, Reader, Saved, Shape, Table,
+};
 use crate::steps::keeping::end_epoch;
 use crate::steps::{Process, ProcessContext};
 use crate::stream::Keyed;
 use crate::time::{Epoch, Timestamp};
 use crate::timers::{Agenda, By, Timers};
 
-/// What is kept for a key.
+/// What is saved for a key.
 #[stateful]
 #[derive(Debug)]
-pub(crate) struct Entry<S: Saved, T: Saved> {
+pub(crate) struct Kept<S: Saved, T: Saved> {
+    state: S,
+    timers: Timers<T>,
+}
+
+/// What is kept for a key.
+#[derive(Debug)]
+pub(crate) struct Entry<S, T: Saved> {
     pub(crate) state: Option<S>,
     pub(crate) timers: Timers<T>,
     /// The key's hash, by which the agenda finds the entry.
-    #[state(skip)]
     hash: u64,
+}
+
+impl<S: Saved + 'static, T: Saved> Parted for Entry<S, T> {
+    const PARTS: u16 = S::PARTS;
+    #[inline]
+    fn part(&mut self, n: u16) -> Option<&mut dyn Part> {
+        self.state.as_mut().and_then(|state| state.part(n))
+    }
 }
 
 impl<S: Saved, T: Saved> Entry<S, T> {
@@ -38,9 +55,35 @@ impl<S: Saved, T: Saved> Entry<S, T> {
     pub(crate) fn is_gone(&self) -> bool {
         self.state.is_none()
     }
+
+    /// As a [`Kept`] is saved.
+    fn save(&self, to: &mut Vec<u8>) {
+        if let Some(state) = &self.state {
+            state.save(to);
+            self.timers.save(to);
+        }
+    }
+
+    fn kept(Kept { state, timers }: Kept<S, T>) -> Self {
+        Entry { state: Some(state), timers, hash: 0 }
+    }
+
+    fn load(bytes: &[u8]) -> Result<Self, LoadError> {
+        Kept::load_all(bytes).map(Entry::kept)
+    }
+
+    fn older(was: &Shape) -> Result<Reader<Self>, LoadError>
+    where
+        S: 'static,
+        T: 'static,
+    {
+        let kept = Reader::<Kept<S, T>>::of(was)?;
+        Ok(Reader::new(move |from| kept.read(from).map(Entry::kept)))
+    }
 }
 
 type EntryOf<P> = Entry<<P as Process>::State, <P as Process>::Timer>;
+type KeptOf<P> = Kept<<P as Process>::State, <P as Process>::Timer>;
 
 /// A state machine that runs, and the state of its keys.
 pub(crate) struct Processing<P: Process, D> {
@@ -228,12 +271,7 @@ impl<P: Process, D: Consumer<Keyed<P::Key, P::Out>>> Processing<P, D> {
     }
 
     fn restore(&mut self, from: &Restoring<'_>) -> Result<(), Error> {
-        self.table.restore_from(
-            &self.id,
-            from,
-            <EntryOf<P> as Saved>::load_all,
-            Reader::<EntryOf<P>>::of,
-        )?;
+        self.table.restore_from(&self.id, from, EntryOf::<P>::load, EntryOf::<P>::older)?;
         self.arm_all(from.hasher());
         Ok(())
     }
@@ -310,7 +348,15 @@ where
                 self.fire(By::Event, Timestamp::MAX, Timestamp::MAX, number);
             }
             Signal::Barrier(_) => {
-                end_epoch(&self.id, &mut self.table, control, Entry::is_gone);
+                end_epoch(
+                    &self.id,
+                    &mut self.table,
+                    control,
+                    Entry::is_gone,
+                    KeptOf::<P>::SCHEMA,
+                    Entry::save,
+                    EntryOf::<P>::load,
+                );
             }
             Signal::Restore => {
                 if let Some(from) = control.restored()
@@ -333,8 +379,8 @@ where
         let info = StepInfo::new(&self.id, Kind::Process.name());
         let info = info.takes::<Keyed<P::Key, P::In>>().emits::<P::Out>();
         to.step(info.keeps(P::State::SCHEMA).saves(|| {
-            StepSpec::keyed::<P::Key>("process", Shape::from(EntryOf::<P>::SCHEMA))
-                .migrates::<EntryOf<P>>()
+            StepSpec::keyed::<P::Key>("process", Shape::from(KeptOf::<P>::SCHEMA))
+                .migrates::<KeptOf<P>>()
         }));
         self.down.describe(to);
     }

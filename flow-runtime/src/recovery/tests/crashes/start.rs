@@ -160,6 +160,7 @@ fn find(adopted: &Adopted, workers: usize) -> Result<Kept, Error> {
                     drop(own.insert(load_key::<u64>(key)?, value));
                 }
                 Keyed::Gone { key } => drop(own.remove(&load_key::<u64>(key)?)),
+                Keyed::Part { .. } => return Err(LoadError::new("there are no maps and lists")),
             }
             Ok::<(), LoadError>(())
         })?;
