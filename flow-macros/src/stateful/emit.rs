@@ -106,7 +106,12 @@ impl Saved<'_> {
         let own = self.all_fields().into_iter().filter(|field| matches!(field.way, Way::Own));
         let field_checks = own.filter(|_| !is_generic).map(|field| {
             let (helper, schema) = (self.helper(field), self.schema_constant());
-            quote_spanned!(field.ty.span()=> const _: () = { #helper::#schema; };)
+            // All of it at the field's type: the compiler shows where the constant is named.
+            let named = quote!(#helper::#schema).into_iter().map(|mut token| {
+                token.set_span(field.ty.span());
+                token
+            });
+            quote_spanned!(field.ty.span()=> const _: () = { #(#named)*; };)
         });
         let (allows, cfgs) = (allows(), cfgs(&self.input.attrs));
         quote! {
