@@ -106,6 +106,8 @@ pub enum Kind {
     Process,
     /// Items gathered by event time.
     Window,
+    /// Two keyed streams, item by item with what belongs together.
+    Join,
     /// Partitions by a key.
     KeyBy,
     /// Spreads over the workers.
@@ -151,6 +153,7 @@ impl Kind {
             Kind::EventTime => "event_time",
             Kind::Process => "process",
             Kind::Window => "window",
+            Kind::Join => "join",
             Kind::KeyBy => "key_by",
             Kind::Rebalance => "rebalance",
             Kind::Merge => "merge",
@@ -177,6 +180,7 @@ impl Kind {
                 | Kind::Rebalance
                 | Kind::Merge
                 | Kind::Connect
+                | Kind::Join
                 | Kind::Broadcast
         )
     }

@@ -20,6 +20,7 @@ mod chunking;
 mod deduping;
 mod ends;
 pub(crate) mod exactly_once;
+mod joining;
 mod keying;
 mod merging;
 mod observe;
@@ -37,6 +38,7 @@ pub use by_function::{
 pub use chunking::chunk;
 pub use deduping::{Ttl, dedupe};
 pub use ends::{Feed, SourceFlow, discard, fail, sink, source};
+pub use joining::{as_of_join, changelog_join, interval_join, table_join, window_join};
 pub use keying::{key_by, key_by_ref};
 #[doc(hidden)]
 pub use merging::seal as __seal;

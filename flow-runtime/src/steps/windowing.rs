@@ -122,7 +122,9 @@ where
         id: StepId,
         (down, late): (D, L),
     ) -> (impl Consumer<Keyed<K, A>> + use<H, K, A, W, G, D, L>,) {
-        (Windowing::<K, A, W::Windows, G, D, L>::new(id, &self.kind, self.aggregate, down, late),)
+        let shown = Shown::step::<G::Out>(Kind::Window);
+        let (kind, aggregate) = (&self.kind, self.aggregate);
+        (Windowing::<K, A, W::Windows, G, D, L>::new(id, shown, kind, aggregate, down, late),)
     }
 }
 
@@ -152,8 +154,24 @@ impl Default for Armed {
 
 type EntryOf<A, W, G> = Entry<<W as Windows>::Kept<<G as Aggregate<A>>::State>>;
 
-struct Windowing<K, A, W: Windows, G: Aggregate<A>, D, L> {
+/// What a step that stands on windows is called, and what it emits.
+#[derive(Clone, Copy)]
+pub(super) struct Shown {
+    kind: Kind,
+    output: &'static str,
+}
+
+impl Shown {
+    /// A step of this kind, with results of `B`.
+    pub(super) fn step<B>(kind: Kind) -> Shown {
+        Shown { kind, output: std::any::type_name::<Windowed<B>>() }
+    }
+}
+
+/// Windows when they run.
+pub(super) struct Windowing<K, A, W: Windows, G: Aggregate<A>, D, L> {
     id: StepId,
+    shown: Shown,
     kind: Option<(W, Settings)>,
     /// Why there is no kind.
     senseless: Option<Error>,
@@ -170,9 +188,10 @@ struct Windowing<K, A, W: Windows, G: Aggregate<A>, D, L> {
 }
 
 #[cold]
-fn without_time(id: &StepId) -> Error {
-    Error::new(ErrorKind::Configuration, "an item without a time has come to a window")
-        .help("put `let timed = event_time(stream, |item| .., Disorder::bounded(..));` behind the source, on every way from a source to the window")
+pub(super) fn without_time(id: &StepId, kind: Kind) -> Error {
+    let kind = kind.name();
+    Error::new(ErrorKind::Configuration, format!("an item without a time has come to a {kind}"))
+        .help(format!("put `let timed = event_time(stream, |item| .., Disorder::bounded(..));` behind the source, on every way from a source to the {kind}"))
         .at_step(id)
 }
 
@@ -185,8 +204,9 @@ where
     D: Consumer<Keyed<K, Windowed<G::Out>>>,
     L: Consumer<Keyed<K, A>>,
 {
-    fn new(
+    pub(super) fn new(
         id: StepId,
+        shown: Shown,
         kind: &impl WindowKind<Windows = W>,
         aggregate: G,
         down: D,
@@ -198,6 +218,7 @@ where
         };
         Windowing {
             id,
+            shown,
             kind,
             senseless,
             aggregate,
@@ -435,7 +456,7 @@ where
             Signal::Partition { .. } | Signal::Committed(_) => {}
         }
         if std::mem::take(&mut self.untimed) {
-            control.fail(without_time(&self.id));
+            control.fail(without_time(&self.id, self.shown.kind));
         }
         if let Some(at) = self.by_processing.next() {
             control.wake_at(at);
@@ -444,8 +465,8 @@ where
         self.late.control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
-        let info = StepInfo::new(&self.id, Kind::Window.name());
-        let info = info.takes::<Keyed<K, A>>().emits::<Windowed<G::Out>>();
+        let mut info = StepInfo::new(&self.id, self.shown.kind.name()).takes::<Keyed<K, A>>();
+        info.output = Some(self.shown.output);
         to.step(info.keeps(<G::State as Saved>::SCHEMA).saves(|| {
             let shape = Shape::from(EntryOf::<A, W, G>::SCHEMA);
             StepSpec::keyed::<K>("window", shape).migrates::<EntryOf<A, W, G>>()

@@ -35,6 +35,7 @@ pub(super) const fn look(kind: &Kind) -> Look {
         | Kind::StatefulFlatMap
         | Kind::Process
         | Kind::Window
+        | Kind::Join
         | Kind::Chunk => STATEFUL,
         Kind::Dedupe => Look { keeps_items: true, ..STATEFUL },
         Kind::KeyBy | Kind::Rebalance | Kind::Merge => BOUNDARY,
