@@ -64,6 +64,14 @@ impl<A: Saved, B: Saved> Default for Versions<A, B> {
     }
 }
 
+#[cfg(test)]
+impl<A: Saved, B: Saved> Versions<A, B> {
+    /// How many items wait, and how many versions are held.
+    pub(super) fn held(&self) -> (usize, usize) {
+        (self.waiting.len(), self.versions.len())
+    }
+}
+
 impl<A: Item, B: Item> Kept<A, B> {
     /// What an item of this time gets.
     fn find(&self, at: Timestamp, item: A) -> Found<A, B, A> {

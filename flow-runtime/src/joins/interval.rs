@@ -138,6 +138,15 @@ impl<A: Saved, B: Saved> Default for Waiting<A, B> {
     }
 }
 
+#[cfg(test)]
+impl<A: Saved, B: Saved> Waiting<A, B> {
+    /// How much is held of each side.
+    pub(super) fn held(&self) -> (usize, usize) {
+        (self.left.len(), self.right.len())
+    }
+}
+
+/// An item that waits.
 #[stateful]
 #[derive(Debug)]
 pub(crate) struct Held<T: Saved> {
@@ -216,26 +225,28 @@ impl<A: Item, B: Item> Rules<A, B> for Near {
         emit: &mut impl FnMut(Timestamp, Found<A, B, Either<A, B>>),
     ) {
         let Waiting { left, right } = kept;
-        let alone = match item {
+        let (last, alone) = match item {
             Either::Left(item) => {
+                let last = self.last(at, self.to);
                 let range = (shifted(at, self.from), shifted(at, self.to));
-                let waits = self.last(at, self.to) >= watermark;
-                meet((left, right), range, (at, item), waits, |at, left, right| {
+                let waits = last >= watermark;
+                let alone = meet((left, right), range, (at, item), waits, |at, left, right| {
                     emit(at, Found::Pair(left, right));
-                })
-                .map(Either::Left)
+                });
+                (last, alone.map(Either::Left))
             }
             Either::Right(item) => {
+                let last = self.last(at, -self.from);
                 let range = (shifted(at, -self.to), shifted(at, -self.from));
-                let waits = self.last(at, -self.from) >= watermark;
-                meet((right, left), range, (at, item), waits, |at, right, left| {
+                let waits = last >= watermark;
+                let alone = meet((right, left), range, (at, item), waits, |at, right, left| {
                     emit(at, Found::Pair(left, right));
-                })
-                .map(Either::Right)
+                });
+                (last, alone.map(Either::Right))
             }
         };
         if let Some(alone) = alone {
-            emit(at, Found::Alone(alone));
+            emit(at.max(last), Found::Alone(alone));
         }
     }
 
