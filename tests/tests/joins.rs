@@ -38,9 +38,9 @@ impl<T: Item> Process for Stamp<T> {
     type Key = u8;
     type In = T;
     type Out = (i64, T);
-    type State = ();
+    type State = bool;
     type Timer = ();
-    fn on_item(&self, _: &mut Option<()>, item: T, cx: &mut ProcessContext<'_, Self>) {
+    fn on_item(&self, _: &mut Option<bool>, item: T, cx: &mut ProcessContext<'_, Self>) {
         cx.emit((seconds(cx.time()), item));
     }
 }
