@@ -106,8 +106,10 @@ pub enum Kind {
     Process,
     /// Items gathered by event time.
     Window,
-    /// Two keyed streams, item by item with what belongs together.
+    /// Two keyed streams, item by item with what belongs together by event time.
     Join,
+    /// A keyed stream, item by item with the latest row of a table.
+    TableJoin,
     /// Partitions by a key.
     KeyBy,
     /// Spreads over the workers.
@@ -154,6 +156,7 @@ impl Kind {
             Kind::Process => "process",
             Kind::Window => "window",
             Kind::Join => "join",
+            Kind::TableJoin => "table_join",
             Kind::KeyBy => "key_by",
             Kind::Rebalance => "rebalance",
             Kind::Merge => "merge",
@@ -181,6 +184,7 @@ impl Kind {
                 | Kind::Merge
                 | Kind::Connect
                 | Kind::Join
+                | Kind::TableJoin
                 | Kind::Broadcast
         )
     }

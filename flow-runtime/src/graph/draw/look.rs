@@ -36,6 +36,7 @@ pub(super) const fn look(kind: &Kind) -> Look {
         | Kind::Process
         | Kind::Window
         | Kind::Join
+        | Kind::TableJoin
         | Kind::Chunk => STATEFUL,
         Kind::Dedupe => Look { keeps_items: true, ..STATEFUL },
         Kind::KeyBy | Kind::Rebalance | Kind::Merge => BOUNDARY,

@@ -87,7 +87,7 @@ pub enum changelog_join {}
 
 impl table_join {
     #[doc(hidden)]
-    pub const OPERATOR: Operator = Operator::of(Kind::Join);
+    pub const OPERATOR: Operator = Operator::of(Kind::TableJoin);
     #[doc(hidden)]
     pub fn __check<A, B, P: Default>(_: A, _: B) -> P
     where
@@ -110,7 +110,7 @@ impl table_join {
 
 impl changelog_join {
     #[doc(hidden)]
-    pub const OPERATOR: Operator = Operator::of(Kind::Join);
+    pub const OPERATOR: Operator = Operator::of(Kind::TableJoin);
     #[doc(hidden)]
     pub fn __check<A, B, P: Default>(_: A, _: B) -> P
     where
@@ -295,7 +295,7 @@ where
         self.unmatched.control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
-        let info = StepInfo::new(&self.id, Kind::Join.name());
+        let info = StepInfo::new(&self.id, Kind::TableJoin.name());
         let info = info.takes::<Keyed<K, Either<A, C>>>().emits::<(A, B)>();
         to.step(info.keeps(<BySerde<B> as Saved>::SCHEMA).saves(|| {
             let shape = Shape::from(Row::<BySerde<B>>::SCHEMA);

@@ -232,9 +232,10 @@ where
         let (window, (left, right)) = result.apart();
         // The window has counted one.
         let mut others = false;
-        let mut count = || match std::mem::replace(&mut others, true) {
-            true => id.counted().emits(),
-            false => {}
+        let mut count = || {
+            if std::mem::replace(&mut others, true) {
+                id.counted().emits();
+            }
         };
         for (a, b) in left.iter().flat_map(|a| right.iter().map(move |b| (a, b))) {
             count();
