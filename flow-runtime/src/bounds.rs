@@ -223,15 +223,57 @@ pub trait SameStream<S> {}
 #[diagnostic::do_not_recommend]
 impl<S> SameStream<S> for S {}
 
-/// A keyed stream with the same key as the first one of a `connect`.
+/// [`Item`], as a check of what a step holds, behind another one, `P`.
 #[diagnostic::on_unimplemented(
-    message = "`connect` takes two streams of one key type: the first is keyed by `{K}`, but this one is a `{Self}`",
+    message = "`{Self}` cannot wait in a join",
+    label = "items wait here, and are saved: they must be `Clone + Send + Serialize + Deserialize + 'static`",
+    note = "derive `Clone`, `serde::Serialize` and `serde::Deserialize`, and keep `Rc`, `RefCell` and borrows out of the item"
+)]
+pub trait CheckHeld<P> {
+    /// `P`
+    type Passed;
+}
+#[diagnostic::do_not_recommend]
+impl<T: Item, P> CheckHeld<P> for T {
+    type Passed = P;
+}
+#[diagnostic::do_not_recommend]
+impl<T, P> CheckHeld<P> for T
+where
+    Nothing<T>: Never,
+{
+    type Passed = P;
+}
+
+/// A keyed stream with the same key as the first one of a `connect` or a join.
+#[diagnostic::on_unimplemented(
+    message = "this step takes two streams of one key type: the first is keyed by `{K}`, but this one is a `{Self}`",
     label = "is `{Self}`",
     note = "key both streams by the same: `key_by(stream, |item| ..)`"
 )]
 pub trait SameKey<K> {}
 #[diagnostic::do_not_recommend]
 impl<K, T> SameKey<K> for Keyed<K, T> {}
+
+/// What a stream of changes of a table carries.
+#[diagnostic::on_unimplemented(
+    message = "`changelog_join` takes changes of a table, `Option<Row>`, but `{Self}` is given",
+    label = "not an `Option`",
+    note = "`Some(row)` sets the row of a key and `None` takes it away; where rows are never taken away, use `table_join`"
+)]
+pub trait IsChange: 'static {
+    /// The row.
+    type Row: 'static;
+    /// The row that counts from now on.
+    fn row(self) -> Option<Self::Row>;
+}
+#[diagnostic::do_not_recommend]
+impl<B: 'static> IsChange for Option<B> {
+    type Row = B;
+    fn row(self) -> Option<B> {
+        self
+    }
+}
 
 /// One stream, as a single name stands for.
 #[diagnostic::on_unimplemented(

@@ -41,6 +41,7 @@
 //! * [`macro@dataflow`]: how a dataflow is written. [`macro@map`] and its sisters: functions that become steps. [`macro@stateful`]: state.
 //! * [`steps`]: the built-in steps, each with an example.
 //! * [`aggregate`]: what is made of many items: counts, sums, extremes, whatever you fold.
+//! * [`joins`]: what joins of two streams are told.
 //! * [`io`]: sources and sinks, and the traits for your own.
 //! * [`Dataflow`]: what calling a dataflow function gives: `run` it as a program, `spawn` it inside a service, `simulate` it on a
 //!   seeded schedule. [`RunOptions`]: the flags of a program. [`EpochPolicy`]: when an epoch ends.
@@ -87,6 +88,7 @@ mod fields;
 pub mod graph;
 pub mod host;
 pub mod io;
+pub mod joins;
 pub mod operator;
 pub mod plan;
 mod profile;
@@ -161,6 +163,7 @@ pub mod prelude {
         Utf8, channel, channel_out, collect, deterministic, epochs_from, epochs_with, for_each,
         for_each_keyed, from_iter, generate, outbox,
     };
+    pub use crate::joins::{AsOf, Interval, Join};
     pub use crate::state::{ListState, MapState};
     pub use crate::steps::*;
     pub use crate::stream::{Broadcast, Keyed, Stream};

@@ -111,7 +111,7 @@ impl Saved<'_> {
                 token.set_span(field.ty.span());
                 token
             });
-            quote_spanned!(field.ty.span()=> const _: () = { #(#named)*; };)
+            quote_spanned!(field.ty.span()=> const _: () = { let _ = #(#named)*; };)
         });
         let (allows, cfgs) = (allows(), cfgs(&self.input.attrs));
         quote! {

@@ -111,6 +111,10 @@ pub enum Kind {
     AsyncMap,
     /// Adds what is looked up by a future.
     Enrich,
+    /// Two keyed streams, item by item with what belongs together by event time.
+    Join,
+    /// A keyed stream, item by item with the latest row of a table.
+    TableJoin,
     /// Partitions by a key.
     KeyBy,
     /// Spreads over the workers.
@@ -166,6 +170,8 @@ impl Kind {
             Kind::Window => "window",
             Kind::AsyncMap => "async_map",
             Kind::Enrich => "enrich",
+            Kind::Join => "join",
+            Kind::TableJoin => "table_join",
             Kind::KeyBy => "key_by",
             Kind::Rebalance => "rebalance",
             Kind::Merge => "merge",
@@ -198,6 +204,8 @@ impl Kind {
                 | Kind::Rebalance
                 | Kind::Merge
                 | Kind::Connect
+                | Kind::Join
+                | Kind::TableJoin
                 | Kind::Broadcast
         )
     }

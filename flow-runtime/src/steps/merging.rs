@@ -166,7 +166,7 @@ pub fn seal<H: Host, S: Queued, D: Consumer<S>>(
     MergeInput::new(out)
 }
 
-/// The receiving side of a [`seal`]: no step of its own.
+/// The receiving side of what is no step of its own: a [`seal`], or the front of a step with two sides.
 struct SealInlet<S, D> {
     down: AtHome<D>,
     types: PhantomData<fn(S)>,
@@ -248,6 +248,23 @@ impl connect {
 
 type EitherRow<K, A, B> = (u64, K, Either<A, B>);
 
+/// The two inputs of a step with two sides.
+pub(super) type BothSides<H, K, A, B> = (
+    Sided<Left<<H as Host>::Outlet<EitherRow<K, A, B>>>, A, B>,
+    Sided<Right<<H as Host>::Outlet<EitherRow<K, A, B>>>, A, B>,
+);
+
+/// Brings two sides together in front of a step that takes [`Either`]. What stands between is no step of its own.
+pub(super) fn both_sides<H: Host, K: Key, A: 'static, B: 'static>(
+    cx: &mut H::Cx<'_>,
+    id: StepId,
+    down: impl Consumer<Keyed<K, Either<A, B>>>,
+) -> BothSides<H, K, A, B> {
+    let inlet = SealInlet { down: AtHome::new(down), types: PhantomData };
+    let [left, right] = H::handoff(cx, id, inlet);
+    (Sided(Left { out: left }, PhantomData), Sided(Right { out: right }, PhantomData))
+}
+
 impl<H, K, A, B, D> Plan2<H, Keyed<K, A>, Keyed<K, B>, (D,)> for ConnectPlan<K, A, B>
 where
     H: Host,
@@ -257,15 +274,7 @@ where
     D: Consumer<Keyed<K, Either<A, B>>>,
 {
     #[allow(refining_impl_trait)] // The refinement is the seal.
-    fn assemble(
-        self,
-        cx: &mut H::Cx<'_>,
-        id: StepId,
-        (down,): (D,),
-    ) -> (
-        Sided<Left<H::Outlet<EitherRow<K, A, B>>>, A, B>,
-        Sided<Right<H::Outlet<EitherRow<K, A, B>>>, A, B>,
-    ) {
+    fn assemble(self, cx: &mut H::Cx<'_>, id: StepId, (down,): (D,)) -> BothSides<H, K, A, B> {
         let inlet = MergeInlet::<Keyed<K, Either<A, B>>, D> {
             id: id.clone(),
             down: AtHome::new(down),

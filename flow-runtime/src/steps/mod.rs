@@ -24,6 +24,7 @@ mod ends;
 mod enriching;
 pub(crate) mod exactly_once;
 mod gaps;
+mod joining;
 mod keeping;
 mod keying;
 mod merging;
@@ -53,6 +54,7 @@ pub use deduping::{Ttl, dedupe};
 pub use ends::{Feed, SourceFlow, discard, fail, sink, source};
 pub use enriching::{Cache, enrich};
 pub use gaps::{Gap, sequence_gap};
+pub use joining::{as_of_join, changelog_join, interval_join, table_join, window_join};
 pub use keying::{key_by, key_by_ref};
 #[doc(hidden)]
 pub use merging::seal as __seal;

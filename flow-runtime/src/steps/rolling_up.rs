@@ -13,7 +13,7 @@ use crate::graph::{Kind, Operator};
 use crate::host::Host;
 use crate::plan::Plan1;
 use crate::steps::by_function::IsKeyed;
-use crate::steps::windowing::Windowing;
+use crate::steps::windowing::{Shown, Windowing};
 use crate::stream::{Keyed, Token};
 use crate::windows::{Pane, Span, WindowKind, Windowed};
 
@@ -111,6 +111,7 @@ where
         let late = NotLate { id: id.clone(), late: None };
         let windows = Windowing::<K, Windowed<B>, W::Windows, G, D, NotLate>::new(
             id,
+            Shown::step::<G::Out>(Kind::Window),
             &self.kind,
             self.aggregate,
             down,

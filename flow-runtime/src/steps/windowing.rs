@@ -127,7 +127,9 @@ where
         id: StepId,
         (down, late): (D, L),
     ) -> (impl Consumer<Keyed<K, A>> + use<H, K, A, W, G, D, L>,) {
-        (Windowing::<K, A, W::Windows, G, D, L>::new(id, &self.kind, self.aggregate, down, late),)
+        let shown = Shown::step::<G::Out>(Kind::Window);
+        let (kind, aggregate) = (&self.kind, self.aggregate);
+        (Windowing::<K, A, W::Windows, G, D, L>::new(id, shown, kind, aggregate, down, late),)
     }
 }
 
@@ -167,8 +169,24 @@ impl Default for Armed {
 
 type EntryOf<A, W, G> = Entry<<W as Windows>::Kept<<G as Aggregate<A>>::State>>;
 
-pub(crate) struct Windowing<K, A, W: Windows, G: Aggregate<A>, D, L> {
+/// What a step that stands on windows is called, and what it emits.
+#[derive(Clone, Copy)]
+pub(super) struct Shown {
+    kind: Kind,
+    output: &'static str,
+}
+
+impl Shown {
+    /// A step of this kind, with results of `B`.
+    pub(super) fn step<B>(kind: Kind) -> Shown {
+        Shown { kind, output: std::any::type_name::<Windowed<B>>() }
+    }
+}
+
+/// Windows when they run.
+pub(super) struct Windowing<K, A, W: Windows, G: Aggregate<A>, D, L> {
     id: StepId,
+    shown: Shown,
     kind: Option<(W, Settings)>,
     /// Why there is no kind.
     senseless: Option<Error>,
@@ -186,9 +204,10 @@ pub(crate) struct Windowing<K, A, W: Windows, G: Aggregate<A>, D, L> {
 }
 
 #[cold]
-pub(super) fn without_time(id: &StepId) -> Error {
-    Error::new(ErrorKind::Configuration, "an item without a time has come to a window")
-        .help("put `let timed = event_time(stream, |item| .., Disorder::bounded(..));` behind the source, on every way from a source to the window")
+pub(super) fn without_time(id: &StepId, kind: Kind) -> Error {
+    let kind = kind.name();
+    Error::new(ErrorKind::Configuration, format!("an item without a time has come to a {kind}"))
+        .help(format!("put `let timed = event_time(stream, |item| .., Disorder::bounded(..));` behind the source, on every way from a source to the {kind}"))
         .at_step(id)
 }
 
@@ -201,8 +220,9 @@ where
     D: Consumer<Keyed<K, Windowed<G::Out>>>,
     L: Consumer<Keyed<K, A>>,
 {
-    pub(crate) fn new(
+    pub(super) fn new(
         id: StepId,
+        shown: Shown,
         kind: &impl WindowKind<Windows = W>,
         aggregate: G,
         down: D,
@@ -217,6 +237,7 @@ where
             .is_some_and(|(windows, settings): &(W, Settings)| windows.fires_together(settings));
         Windowing {
             id,
+            shown,
             kind,
             senseless,
             aggregate,
@@ -556,7 +577,7 @@ where
             control.fail(failure);
         }
         if std::mem::take(&mut self.untimed) {
-            control.fail(without_time(&self.id));
+            control.fail(without_time(&self.id, self.shown.kind));
         }
         if let Some(at) = self.by_processing.next() {
             control.wake_at(at);
@@ -565,8 +586,8 @@ where
         self.late.control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
-        let info = StepInfo::new(&self.id, Kind::Window.name());
-        let info = info.takes::<Keyed<K, A>>().emits::<Windowed<G::Out>>();
+        let mut info = StepInfo::new(&self.id, self.shown.kind.name()).takes::<Keyed<K, A>>();
+        info.output = Some(self.shown.output);
         to.step(info.keeps(<G::State as Saved>::SCHEMA).saves(|| {
             let shape = Shape::from(EntryOf::<A, W, G>::SCHEMA);
             StepSpec::keyed::<K>("window", shape).migrates::<EntryOf<A, W, G>>()

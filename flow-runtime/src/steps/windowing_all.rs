@@ -15,7 +15,7 @@ use crate::graph::{Kind, Operator};
 use crate::host::{Batch, Host, Inlet, Outlet, Spread};
 use crate::plan::Plan1;
 use crate::state::{KeyHasher, Saved};
-use crate::steps::windowing::{Windowing, without_time};
+use crate::steps::windowing::{Shown, Windowing, without_time};
 use crate::stream::{Keyed, Stream, Token};
 use crate::time::Timestamp;
 use crate::windows::{Early, Settings, Slicing, WindowKind, Windowed, Windows};
@@ -110,6 +110,7 @@ where
         let kind = gathered_by_workers(&self.kind);
         let windows = Windowing::new(
             id.clone(),
+            Shown::step::<G::Out>(Kind::Window),
             &self.kind,
             Shared(Rc::clone(&aggregate)),
             Unkeyed(down),
@@ -260,7 +261,7 @@ where
             _ => drop(self.clock.hear(&self.id, control)),
         }
         if std::mem::take(&mut self.untimed) {
-            control.fail(without_time(&self.id));
+            control.fail(without_time(&self.id, Kind::Window));
         }
         self.out.control(control);
         self.late.control(control);

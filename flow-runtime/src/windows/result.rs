@@ -47,6 +47,12 @@ impl<B> Windowed<B> {
         Windowed { start, end, pane, replaces, value: value(before) }
     }
 
+    /// The window, and what its items have become.
+    pub(crate) fn apart(self) -> (Windowed<()>, B) {
+        let Windowed { start, end, pane, replaces, value } = self;
+        (Windowed { start, end, pane, replaces, value: () }, value)
+    }
+
     /// From where to where the window goes.
     pub fn span(&self) -> Span {
         Span { start: self.start, end: self.end }

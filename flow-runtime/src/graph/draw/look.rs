@@ -35,6 +35,8 @@ pub(super) const fn look(kind: &Kind) -> Look {
         | Kind::StatefulFlatMap
         | Kind::Process
         | Kind::Window
+        | Kind::Join
+        | Kind::TableJoin
         | Kind::Chunk
         | Kind::Running
         | Kind::Total
