@@ -40,6 +40,10 @@ test-profile:
     cargo build -p flow-examples --examples --features flow-runtime/profile
     cargo test -p flow-examples --test profile --features flow-runtime/profile
 
+# Asynchronous steps in a build whose futures may wait with tokio.
+test-tokio:
+    cargo test -p flow-runtime --features tokio --lib async
+
 # How long a change of one step takes to compile in a dataflow of a hundred.
 compile-time:
     bash bench/compile-time.sh

@@ -9,3 +9,13 @@ pub struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/recovery.md")]
 pub struct Recovery;
+
+/// The code of the page on time.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/time.md")]
+pub struct Time;
+
+/// The code of the page on windows.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/windows.md")]
+pub struct Windows;

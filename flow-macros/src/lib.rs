@@ -86,6 +86,65 @@ operators! {
     ///
     /// What is returned may borrow from the state.
     stateful_flat_map, StatefulFlatMap;
+    /// A step that waits for something outside, for many items at a time: `async fn(item: A, ..) -> B` or
+    /// `async fn(item: A, ..) -> Result<B, E>`.
+    ///
+    /// ```
+    /// use flow_runtime::io::{Collect, collect, from_iter};
+    /// use flow_runtime::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Clone)]
+    /// struct Payment {
+    ///     customer: u32,
+    ///     cents: u64,
+    /// }
+    ///
+    /// /// How risky a payment is, says somebody else.
+    /// #[async_map]
+    /// async fn score(payment: Payment, limit: &u64) -> Result<u64, String> {
+    ///     // ask(payment.customer).await ..
+    ///     match payment.cents {
+    ///         0 => Err(format!("customer {} pays nothing", payment.customer)),
+    ///         cents => Ok(100 * cents / limit),
+    ///     }
+    /// }
+    ///
+    /// #[dataflow]
+    /// fn scores(payments: Vec<Payment>, limit: u64, good: Collect<u64>, bad: Collect<String>) {
+    ///     let payments = source(from_iter(payments));
+    ///     let options = Async::in_flight(64)
+    ///         .timeout(Duration::from_secs(1))
+    ///         .retry(2, Backoff::constant(Duration::from_millis(50)));
+    ///     let (scored, failed) = score(payments, options, limit);
+    ///     let reasons = map(failed, |failed| failed.to_string());
+    ///     sink(scored, good);
+    ///     sink(reasons, bad);
+    /// }
+    ///
+    /// # fn main() -> Result<(), flow_runtime::Error> {
+    /// let payments = vec![Payment { customer: 7, cents: 500 }, Payment { customer: 8, cents: 0 }];
+    /// let ((good, scores), (bad, reasons)) = (collect(), collect());
+    /// scores(payments, 1000, good, bad).workers(1).spawn()?.wait()?;
+    /// assert_eq!(scores.take(), [50]);
+    /// assert_eq!(reasons.take(), ["given up after 3 attempts: customer 8 pays nothing"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It is wired with options, `Async`, in front of its configuration: how many items are in flight, in which order they come out, how
+    /// long an attempt may take, how often it is made again. It has two outputs, and both must be used: what comes out, and the items that
+    /// timed out or were refused, as `AsyncFailed`. A keyed stream stays keyed.
+    ///
+    /// * A function whose return type is called `Result` refuses an item by an `Err`, of which the text is kept. Under any other name what is
+    ///   returned comes out as it is, an `Option` too.
+    /// * The item must be `Clone`: it is kept for another attempt and for the second output.
+    /// * The future need not be `Send`. A parameter `&C` is lent to it as long as it lives; of a `Broadcast<C>` it sees a clone, taken when the
+    ///   attempt begins.
+    ///
+    /// What futures may wait for, what the feature `tokio` adds, and what is recovered stands at the step `async_map`, which is the same for any
+    /// function or closure.
+    async_map, AsyncMap;
 }
 
 /// A struct or an enum that is kept as state: how it is saved, loaded and described.

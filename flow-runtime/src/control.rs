@@ -169,6 +169,11 @@ impl<'a> Control<'a> {
         self.restoring
     }
 
+    /// Another signal on the same way, in front of this one.
+    pub(crate) fn beside(&mut self, signal: Signal) -> Control<'_> {
+        Control::new(signal, self.now, self.answer)
+    }
+
     /// The signal.
     pub fn signal(&self) -> Signal {
         self.signal

@@ -13,6 +13,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+pub use crate::asynchronous::Polling;
 use crate::bounds::Item;
 use crate::consumer::Consumer;
 use crate::control::Control;
@@ -94,6 +95,15 @@ pub trait Inlet<R>: 'static {
         let _ = waker;
         true
     }
+    /// Goes on with items that the inlet has taken and holds: called after every batch and whenever the stage runs. Answers whether
+    /// anything has moved. Most inlets hold nothing.
+    fn advance(&mut self) -> bool {
+        false
+    }
+    /// Whether all items that the inlet has taken are out. A stage does not pass a barrier before.
+    fn is_drained(&self) -> bool {
+        true
+    }
 }
 
 /// The sending end of a boundary. Its type names the row only, never what lies downstream: types do not grow
@@ -167,6 +177,13 @@ pub trait Host: Sized + 'static {
 
     /// The outside world that its sources and sinks use.
     fn io(cx: &Self::Cx<'_>) -> Io;
+
+    /// What the futures of asynchronous steps are polled with on this worker. Without anything of the host's, time is what
+    /// [`Control::now`] last was, and a stage that waits is looked at whenever it runs.
+    fn polling(cx: &Self::Cx<'_>) -> Polling {
+        let _ = cx;
+        Polling::default()
+    }
 
     /// Adds a source and the stage that it feeds.
     fn source<S: Source, D: Consumer<Stream<S::Item>>>(

@@ -51,7 +51,7 @@
 //!   deployed.
 //! * [`sim`]: tests that let a dataflow crash everywhere, one step in a harness, a simulated disk.
 //! * [`graph`]: the const graph of a dataflow, and its pictures.
-//! * [`host`], [`plan`], [`consumer`], [`control`]: for those who bring a host of their own.
+//! * [`host`], [`plan`], [`consumer`], [`control`], [`asynchronous`]: for those who bring a host of their own.
 //!
 //! # Names
 //!
@@ -71,6 +71,7 @@ extern crate self as flow_runtime;
 #[path = "fuzz/mod.rs"]
 pub mod __fuzz;
 pub mod aggregate;
+pub mod asynchronous;
 mod at_home;
 pub mod bounds;
 pub mod consumer;
@@ -172,6 +173,7 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::Dataflow;
+    pub use crate::asynchronous::{Answered, Async, AsyncFailed, again, attempt, reason};
     pub use crate::bounds::{
         CheckItem, CheckKey, FanOut, Feeds, FeedsKeyed, FeedsKeyedExactly, FeedsRef, Fits, Item,
         Key, OneStream, Param, Pass, one_stream, when,
@@ -195,6 +197,8 @@ pub mod __private {
         Field, LoadError, Reader, Saved, Schema, Shape, State, Variant, load_foreign, save_foreign,
     };
     pub use crate::steps::exactly_once::{Holds, NoEnds, Within};
-    pub use crate::steps::{__seal as seal, Branch, Feed, SourceFlow};
-    pub use crate::stream::{Broadcast, ConfigArg, Fixed, Keyed, Slot, Stream, Token, handle};
+    pub use crate::steps::{__seal as seal, AsyncPlan, Branch, Feed, SourceFlow, async_map};
+    pub use crate::stream::{
+        Broadcast, ConfigArg, Fixed, Keyed, Slot, Stream, TakenSlot, Token, handle,
+    };
 }

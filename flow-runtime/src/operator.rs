@@ -15,7 +15,9 @@ use crate::failure::Note;
 use crate::host::Host;
 use crate::plan::Plan1;
 use crate::recovery::manifest::StepSpec;
-use crate::state::{EntryMut, InItem, Lent, LoadError, Reader, Saved, Shape, State, Table};
+use crate::state::{
+    Checked, EntryMut, InItem, Lent, LoadError, Reader, Saved, Shape, State, Table,
+};
 use crate::stream::{Keyed, Token};
 
 /// A stateless step: takes an `A`, emits any number of `B`. `C` is its configuration.
@@ -375,9 +377,12 @@ where
     }
 }
 
-/// Saves and restores a step's table. Apart from the step, and with functions where closures would do: it is then compiled once for
-/// all steps with the same types of key and state.
-fn keep<K: Key, V: Held>(id: &StepId, table: &mut Table<K, V>, control: &mut Control<'_>) {
+/// Saves and restores a step's table. Apart from the step: it is then compiled once for all steps with the same types of key and state.
+pub(crate) fn keep<K: Key, V: Held>(
+    id: &StepId,
+    table: &mut Table<K, V>,
+    control: &mut Control<'_>,
+) {
     match control.signal() {
         Signal::Restore => {
             if let Some(from) = control.restored()
@@ -388,7 +393,18 @@ fn keep<K: Key, V: Held>(id: &StepId, table: &mut Table<K, V>, control: &mut Con
         }
         Signal::Barrier(_) => {
             if let Some(changes) = control.changes() {
-                table.gather(id, changes, V::is_gone, save_held::<V>);
+                // What serde writes of an item need not be what it reads.
+                let checked = V::State::SCHEMA.has_items().then(Checked::few);
+                table.gather(id, changes, V::is_gone, |held, to| {
+                    let start = to.len();
+                    save_held(held, to);
+                    if let Some(checked) = &checked {
+                        checked.saved(Ok::<_, LoadError>(()), &to[start..], load_held::<V>);
+                    }
+                });
+                if let Some(failure) = checked.and_then(|checked| checked.failure(id)) {
+                    control.fail(failure);
+                }
             }
             table.end_epoch(V::is_gone);
             control.keeps(id, table.len(), table.bytes());

@@ -194,6 +194,52 @@ impl<C: 'static> ConfigArg<C> for Broadcast<C> {
     }
 }
 
+/// How an asynchronous step holds one configuration value: its futures outlive a call, so what may change meanwhile is copied when an attempt
+/// begins.
+pub trait TakenSlot<C: ?Sized>: Slot<C> {
+    /// What an attempt takes along.
+    type Taken: 'static;
+    /// Takes it.
+    fn take(&self) -> Self::Taken;
+    /// The value, as the attempt sees it.
+    fn seen<'a>(&'a self, taken: &'a Self::Taken) -> &'a C;
+}
+
+impl<C: 'static> TakenSlot<C> for Fixed<C> {
+    type Taken = ();
+    fn take(&self) {}
+    fn seen<'a>(&'a self, (): &'a ()) -> &'a C {
+        &self.0
+    }
+}
+
+impl<C: Snapshot> TakenSlot<C> for Broadcast<C> {
+    type Taken = C;
+    fn take(&self) -> C {
+        self.look(C::snapshot)
+    }
+    fn seen<'a>(&'a self, taken: &'a C) -> &'a C {
+        taken
+    }
+}
+
+/// What an attempt of an asynchronous step takes along of a [`Broadcast`].
+#[diagnostic::on_unimplemented(
+    message = "an asynchronous step works with a copy of a broadcast value as it is when an attempt begins, so it must be `Clone`; `{Self}` is not",
+    label = "not `Clone`",
+    note = "derive `Clone` for `{Self}`, or keep what is large in it behind an `Arc`"
+)]
+pub trait Snapshot: 'static {
+    /// The copy.
+    fn snapshot(&self) -> Self;
+}
+#[diagnostic::do_not_recommend]
+impl<T: Clone + 'static> Snapshot for T {
+    fn snapshot(&self) -> T {
+        self.clone()
+    }
+}
+
 /// A parameter `&str` is given a `String`, a `&'static str` or a `Broadcast<String>`; the same for slices and paths.
 macro_rules! borrowed {
     ($($view:ty: $owned:ty $(, [$($generic:tt)*])?;)*) => {$(
@@ -230,6 +276,32 @@ macro_rules! borrowed {
             #[inline(always)]
             fn get(&self) -> Ref<'_, $view> {
                 Ref::map(self.copy.borrow(), |owned| &**owned)
+            }
+        }
+        impl$(<$($generic)*>)? TakenSlot<$view> for Fixed<$owned> {
+            type Taken = ();
+            fn take(&self) {}
+            fn seen<'a>(&'a self, (): &'a ()) -> &'a $view {
+                &self.0
+            }
+        }
+        impl$(<$($generic)*>)? TakenSlot<$view> for Fixed<&'static $view> {
+            type Taken = ();
+            fn take(&self) {}
+            fn seen<'a>(&'a self, (): &'a ()) -> &'a $view {
+                self.0
+            }
+        }
+        impl$(<$($generic)*>)? TakenSlot<$view> for Broadcast<$owned>
+        where
+            $owned: Snapshot,
+        {
+            type Taken = $owned;
+            fn take(&self) -> $owned {
+                self.look(Snapshot::snapshot)
+            }
+            fn seen<'a>(&'a self, taken: &'a $owned) -> &'a $view {
+                taken
             }
         }
         #[diagnostic::do_not_recommend]

@@ -268,3 +268,97 @@ fn windows_survive_crashes() {
     survives(&Hopping::of(12 * SECOND, 4 * SECOND), |rows| naive_windows(rows, 12, 4, 0));
     survives(&Session::gap(6 * SECOND), |rows| naive_sessions(rows, 6));
 }
+
+/// The most items that any key has in a window of four seconds, in each twelve seconds.
+#[dataflow]
+fn busiest<S: Source<Item = Row>, O: Sink<Stream<(i64, u64)>>>(
+    rows: S,
+    disorder: Disorder,
+    out: O,
+) {
+    let all = source(rows);
+    let timed = event_time(all, at, disorder);
+    let by_key = key_by(timed, |row| row.0);
+    let (counts, late) = window(by_key, Tumbling::of(4 * SECOND), aggregate::count());
+    discard(late, "none is");
+    let by_nothing = key_by(counts, |_| ());
+    let most = aggregate::max(|window: &Windowed<u64>| window.value);
+    let busiest = rollup(by_nothing, Tumbling::of(12 * SECOND), most);
+    let results = values(busiest);
+    let rows_of = map(results, |window| (window.start.0 / 1_000_000, window.value));
+    sink(rows_of, out);
+}
+
+#[test]
+fn a_rollup_is_like_a_loop_over_results() {
+    let mut rng = Rng::new(41);
+    let rows = rows(&mut rng, 3, 100, 7);
+    let mut expected = BTreeMap::new();
+    for (_, start, _, count, _) in naive_windows(&rows.concat(), 4, 4, 0) {
+        let most: &mut u64 = expected.entry(start.div_euclid(12) * 12).or_default();
+        *most = count.max(*most);
+    }
+    let expected: Vec<_> = expected.into_iter().collect();
+    everywhere(4, 9, || {
+        let out = Collect::new(1);
+        let found = out.clone();
+        let flow = busiest(given(rows.clone()), Disorder::bounded(7 * SECOND), out);
+        let expected = expected.clone();
+        (flow, move || assert_eq!(found.sorted(), expected))
+    });
+}
+
+#[dataflow]
+fn all_windowed<S, W, O, L>(rows: S, disorder: Disorder, kind: W, out: O, dropped: L)
+where
+    S: Source<Item = Row>,
+    W: WindowKind<Windows = flow_runtime::windows::Slicing> + Send,
+    O: Sink<Stream<Windowed<(u64, u64)>>>,
+    L: Sink<Stream<Row>>,
+{
+    let all = source(rows);
+    let timed = event_time(all, at, disorder);
+    let sums = (aggregate::count(), aggregate::sum(|row: &Row| row.2));
+    let (results, late) = window_all(timed, kind, sums);
+    sink(results, out);
+    sink(late, dropped);
+}
+
+#[test]
+fn windows_over_all_items_are_like_a_loop() {
+    let mut rng = Rng::new(51);
+    for (kind, size, hop) in [
+        (Hopping::of(10 * SECOND, 10 * SECOND), 10, 10),
+        (Hopping::of(12 * SECOND, 4 * SECOND), 12, 4),
+    ] {
+        let rows: Vec<Vec<Row>> = rows(&mut rng, 3, 100, 7)
+            .into_iter()
+            .map(|rows| rows.into_iter().map(|row| (0, row.1, row.2)).collect())
+            .collect();
+        let expected = naive_windows(&rows.concat(), size, hop, 0);
+        everywhere(6, 9, || {
+            let (out, dropped) = (Collect::new(1), Collect::new(1));
+            let (results, late) = (out.clone(), dropped.clone());
+            let disorder = Disorder::bounded(7 * SECOND);
+            let flow = all_windowed(given(rows.clone()), disorder, kind.clone(), out, dropped);
+            let expected = expected.clone();
+            (flow, move || {
+                assert!(late.items().is_empty());
+                let results = results.items();
+                let all: BTreeSet<_> = results.iter().map(|result| found(0, result)).collect();
+                assert_eq!((results.len(), all), (expected.len(), expected));
+            })
+        });
+        let report = Sim::new(|world| {
+            let source = world.partitions("rows", rows.iter().map(|rows| rows[..14].to_vec()));
+            let (out, late) = (world.sink("results"), world.sink("late"));
+            let disorder = Disorder::bounded(7 * SECOND);
+            all_windowed(source, disorder, kind.clone(), out, late).finish()
+        })
+        .rechunk()
+        .crash_everywhere()
+        .at_most(60)
+        .run();
+        assert!(report.crashes > 30, "{report:?}");
+    }
+}

@@ -10,6 +10,8 @@ mod memory;
 mod nexmark;
 mod restart;
 mod stateless;
+mod timers;
+mod windows;
 mod words;
 mod words_inline;
 
@@ -78,6 +80,12 @@ const ALL: &[&Work] = &[
     &nexmark::Q1,
     &nexmark::Q2,
     &nexmark::Q3,
+    &nexmark::Q5,
+    &nexmark::Q7,
+    &windows::TUMBLING,
+    &windows::HOPPING,
+    &windows::WATERMARKS,
+    &timers::TIMERS,
     &durable::EACH_SECOND,
     &durable::EACH_MILLION,
     &durable::EACH_ITEM,

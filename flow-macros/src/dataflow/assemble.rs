@@ -47,7 +47,7 @@ impl Nested {
 }
 
 /// Steps in front of which a stage ends by itself.
-const BOUNDARIES: [&str; 10] = [
+const BOUNDARIES: [&str; 12] = [
     "source",
     "sink",
     "discard",
@@ -58,6 +58,8 @@ const BOUNDARIES: [&str; 10] = [
     "merge",
     "connect",
     "broadcast",
+    "async_map",
+    "enrich",
 ];
 
 /// The consumers of one stream, while they are being gathered.

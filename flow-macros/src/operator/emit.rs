@@ -33,10 +33,18 @@ pub(super) fn emit(operator: &Operator<'_>, paths: &Paths, sound: bool) -> Token
     let allows = allows();
     let graph_operator = graph_operator(operator, &parts);
     let check = check(operator, paths);
-    let wired = wire(operator, &parts, paths, &[]);
+    let wired = wire(operator, &parts, paths, &[], sound);
     let harness = harness(operator, &parts, paths);
-    let (types, types_fn) = types(operator, &parts, paths);
-    let implementation = implementation(operator, &parts, sound);
+    let (types, types_fn) = types(operator, &parts, paths, sound);
+    // An asynchronous one is called where it is wired.
+    let implementation = (operator.kind != Kind::AsyncMap).then(|| {
+        let implementation = implementation(operator, &parts, sound);
+        quote! {
+            #(#cfgs)*
+            #allows
+            #implementation
+        }
+    });
     quote! {
         #(#docs)*
         #(#cfgs)*
@@ -55,8 +63,6 @@ pub(super) fn emit(operator: &Operator<'_>, paths: &Paths, sound: bool) -> Token
             #types_fn
         }
         #types
-        #(#cfgs)*
-        #allows
         #implementation
     }
 }
@@ -74,7 +80,8 @@ impl Parts {
             let ty = &config.ty;
             if config.by_ref {
                 let slot = slot_name(n);
-                slot_bounds.push(quote!(#slot: #private::Slot<#ty>));
+                let held = held(operator);
+                slot_bounds.push(quote!(#slot: #private::#held<#ty>));
                 slots.push(slot.to_token_stream());
             } else {
                 slots.push(quote!(#private::Fixed<#ty>));
@@ -96,6 +103,12 @@ impl Parts {
 /// A generic one must see the item itself, or there would be nothing to learn its parameters from.
 fn by_borrow(operator: &Operator<'_>) -> bool {
     operator.kind == Kind::Filter && !operator.is_generic(&operator.item)
+}
+
+/// The trait by which the step holds a configuration value that is borrowed.
+fn held(operator: &Operator<'_>) -> Ident {
+    let name = if operator.kind == Kind::AsyncMap { "TakenSlot" } else { "Slot" };
+    Ident::new(name, proc_macro2::Span::call_site())
 }
 
 fn slot_name(n: usize) -> Ident {
@@ -196,7 +209,12 @@ fn check(operator: &Operator<'_>, paths: &Paths) -> TokenStream {
 }
 
 /// `parse::<u32>(lines)`: the type parameters are given first, then the call is wired. Only generic operators have it.
-fn types(operator: &Operator<'_>, parts: &Parts, paths: &Paths) -> (TokenStream, TokenStream) {
+fn types(
+    operator: &Operator<'_>,
+    parts: &Parts,
+    paths: &Paths,
+    sound: bool,
+) -> (TokenStream, TokenStream) {
     let names = operator.generic_names();
     if names.is_empty() {
         return (TokenStream::new(), TokenStream::new());
@@ -209,7 +227,7 @@ fn types(operator: &Operator<'_>, parts: &Parts, paths: &Paths) -> (TokenStream,
         other => other.to_token_stream(),
     });
     let types = operator.generics.type_params().map(|param| &param.ident);
-    let wired = wire(operator, parts, paths, &[quote!(self)]);
+    let wired = wire(operator, parts, paths, &[quote!(self)], sound);
     let allows = allows();
     let item = quote! {
         #(#cfgs)*
@@ -237,6 +255,7 @@ fn wire(
     parts: &Parts,
     paths: &Paths,
     receiver: &[TokenStream],
+    sound: bool,
 ) -> TokenStream {
     let Operator { name, vis, item, .. } = operator;
     let Parts { private, output, generics, where_clause, .. } = parts;
@@ -253,11 +272,34 @@ fn wire(
     bounds.push(quote!(__U: #input_bound));
     let mut params = receiver.to_vec();
     params.push(quote!(_: __U));
+    if operator.kind == Kind::AsyncMap {
+        params.push(quote!(__options: #private::Async));
+    }
     let Config { bounds: config_bounds, params: config_params, slots, slot_types } =
         Config::of(operator, paths);
     bounds.extend(config_bounds);
     params.extend(config_params);
 
+    if operator.kind == Kind::AsyncMap {
+        let plan = quote!(#private::AsyncPlan<#private::async_map, __U, #item, #output>);
+        let done = quote!(<__U as #private::Token>::With<#output>);
+        let failed = quote!(<__U as #private::Token>::With<#private::AsyncFailed<#item>>);
+        let attempt = attempt(operator, parts, paths);
+        let body = match sound {
+            true => quote! {
+                let __config: ::std::rc::Rc<#slot_types> = ::std::rc::Rc::new(#slots);
+                let __plan = <#plan>::new(__options, #attempt);
+                ((#private::Token::token(), #private::Token::token()), __plan)
+            },
+            false => quote!(::core::unreachable!("an operator with an error does not compile")),
+        };
+        return quote! {
+            #[doc(hidden)]
+            #vis fn #wire<#(#bounds),*>(#(#params),*) -> ((#done, #failed), #plan) #where_clause {
+                #body
+            }
+        };
+    }
     let (out, plan) = match &operator.keyed {
         Some((state, key)) => {
             let owned = if operator.is_generic(key) {
@@ -314,7 +356,8 @@ impl Config {
                 bounds.push(
                     quote_spanned!(ty.span()=> #given: #private::ConfigArg<#ty, Slot = #slot>),
                 );
-                bounds.push(quote!(#slot: #private::Slot<#ty>));
+                let held = held(operator);
+                bounds.push(quote_spanned!(ty.span()=> #slot: #private::#held<#ty>));
                 params.push(quote!(#name: #given));
                 slot_types.push(slot.to_token_stream());
             } else {
@@ -443,6 +486,50 @@ fn implementation(operator: &Operator<'_>, parts: &Parts, sound: bool) -> TokenS
                     }
                 }
             }
+        }
+    }
+}
+
+/// `|item| attempt(async move { f(item, ..).await })`: what an asynchronous step calls for an item. The future owns what it works with: a copy of the
+/// item, and the configuration.
+fn attempt(operator: &Operator<'_>, parts: &Parts, paths: &Paths) -> TokenStream {
+    let Operator { name, item, .. } = operator;
+    let private = &parts.private;
+    let turbofish = match operator.generic_names() {
+        names if names.is_empty() => quote!(),
+        names => quote!(::<#(#names),*>),
+    };
+    let mut taken = TokenStream::new();
+    let mut arguments = Vec::new();
+    for (n, config) in operator.config.iter().enumerate() {
+        let (guard, at, ty) = (format_ident!("__g{}", n), Index::from(n), &config.ty);
+        taken.extend(quote!(let #guard = #private::TakenSlot::<#ty>::take(&__config.#at);));
+        let seen = quote!(#private::TakenSlot::<#ty>::seen(&__config.#at, &#guard));
+        arguments.push(match config.by_ref {
+            true => seen,
+            false => quote_spanned!(ty.span()=> ::core::clone::Clone::clone(#seen)),
+        });
+    }
+    let call = quote!(#name #turbofish(__item #(, #arguments)*).await);
+    // What is wrong with item or error is said at its type.
+    let answer = match operator.refuses {
+        None => quote!(::core::result::Result::Ok(#call)),
+        Some(at) => {
+            let private = paths.private_at(at);
+            let reason = quote_spanned!(at=> |__error| #private::reason(__error));
+            quote!(::core::result::Result::map_err(#call, #reason))
+        }
+    };
+    let copy = {
+        let private = paths.private_at(item.span());
+        quote_spanned!(item.span()=> #private::again::<#item>()(__item))
+    };
+    quote! {
+        move |__item: &#item| {
+            let __item = #copy;
+            let __config = ::std::rc::Rc::clone(&__config);
+            #taken
+            #private::attempt(async move { #answer })
         }
     }
 }

@@ -24,6 +24,7 @@ pub(crate) enum Kind {
     StatefulMap,
     StatefulFilterMap,
     StatefulFlatMap,
+    AsyncMap,
 }
 
 /// What becomes of the value that the function returns.
@@ -33,6 +34,8 @@ enum Yields {
     Whether,
     Option,
     Each,
+    /// What its future answers.
+    Awaited,
 }
 
 impl Kind {
@@ -46,7 +49,14 @@ impl Kind {
             Kind::StatefulMap => "#[stateful_map]",
             Kind::StatefulFilterMap => "#[stateful_filter_map]",
             Kind::StatefulFlatMap => "#[stateful_flat_map]",
+            Kind::AsyncMap => "#[async_map]",
         }
+    }
+
+    /// The attribute behind its article.
+    fn one(self) -> String {
+        let article = if self == Kind::AsyncMap { "an" } else { "a" };
+        format!("{article} `{}`", self.attribute())
     }
 
     /// The variant of the runtime's `graph::Kind`.
@@ -59,6 +69,7 @@ impl Kind {
             Kind::StatefulMap => "StatefulMap",
             Kind::StatefulFilterMap => "StatefulFilterMap",
             Kind::StatefulFlatMap => "StatefulFlatMap",
+            Kind::AsyncMap => "AsyncMap",
         }
     }
 
@@ -74,6 +85,9 @@ impl Kind {
             Kind::StatefulFlatMap => {
                 "fn(state: &mut S, key: &K, item: A, ..) -> impl IntoIterator<Item = B>"
             }
+            Kind::AsyncMap => {
+                "async fn(item: A, ..) -> B` or `async fn(item: A, ..) -> Result<B, E>"
+            }
         }
     }
 
@@ -87,6 +101,7 @@ impl Kind {
             Kind::Filter => Yields::Whether,
             Kind::FilterMap | Kind::StatefulFilterMap => Yields::Option,
             Kind::FlatMap | Kind::StatefulFlatMap => Yields::Each,
+            Kind::AsyncMap => Yields::Awaited,
         }
     }
 }
@@ -139,7 +154,10 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenS
 fn erroneous(kind: Kind, head: &Head, paths: &Paths) -> TokenStream {
     let (vis, name, allows, private) = (&head.vis, &head.sig.ident, allows(), paths.private());
     let before = if kind.is_stateful() { 2 } else { 0 };
-    let config = head.sig.inputs.len().saturating_sub(before + 1);
+    // An asynchronous step is wired with options, too, and has two outputs.
+    let is_async = kind == Kind::AsyncMap;
+    let config = head.sig.inputs.len().saturating_sub(before + 1) + usize::from(is_async);
+    let out = if is_async { quote!((__U, __U)) } else { quote!(__U) };
     let config: Vec<Ident> = (0..config).map(|n| format_ident!("__A{}", n)).collect();
     let variant = Ident::new(kind.variant(), Span::call_site());
     quote! {
@@ -154,7 +172,7 @@ fn erroneous(kind: Kind, head: &Head, paths: &Paths) -> TokenStream {
             #[doc(hidden)]
             #vis fn __post<__U>(_: __U) {}
             #[doc(hidden)]
-            #vis fn __wire<__U, #(#config),*>(_: __U, #(_: #config),*) -> (__U, #private::UnwiredPlan) {
+            #vis fn __wire<__U, #(#config),*>(_: __U, #(_: #config),*) -> (#out, #private::UnwiredPlan) {
                 ::core::unreachable!("an operator with an error does not compile")
             }
         }
@@ -205,6 +223,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_future_refuses_is_no_part_of_the_output() {
+        let text = expanded(Kind::AsyncMap, "", "async fn f(a: u8) -> io::Result<Word> { body }");
+        assert!(text.contains("async_map , __U , u8 , Word >"), "{text}");
+        assert!(!text.contains("compile_error"), "{text}");
+        let text = expanded(Kind::AsyncMap, "", "async fn f(a: u8) -> Option<Word> { body }");
+        assert!(text.contains("async_map , __U , u8 , Option < Word > >"), "{text}");
+    }
+
+    #[test]
     fn the_runtime_may_have_another_name() {
         let text = expanded(Kind::Map, "crate = rills", "fn f(a: u8) -> u8 { a }");
         assert!(
@@ -223,7 +250,10 @@ mod tests {
             error_of(Kind::Filter, "fn f(n: u32) -> bool { true }"),
             "a `#[filter]` looks at its item: take `&u32`"
         );
-        assert!(error_of(Kind::Map, "async fn f(n: u32) -> u32 { n }").contains("async"));
+        assert!(error_of(Kind::Map, "async fn f(n: u32) -> u32 { n }").contains("#[async_map]"));
+        assert!(error_of(Kind::AsyncMap, "fn f(n: u32) -> u32 { n }").contains("is `async`"));
+        assert!(error_of(Kind::AsyncMap, "async fn f(n: u32) { }").contains("Result<B, E>"));
+        assert!(error_of(Kind::AsyncMap, "async fn f() -> u32 { 0 }").contains("takes the item"));
         assert!(error_of(Kind::Map, "fn f(&self, n: u32) -> u32 { n }").contains("free functions"));
         assert!(error_of(Kind::Map, "fn f(n: &str) -> u32 { 0 }").contains("take `String`"));
         assert!(error_of(Kind::FilterMap, "fn f(n: u8) -> impl Sized { n }").contains("Option"));

@@ -28,6 +28,8 @@ pub(super) struct Operator<'a> {
     /// The item; behind `&` for a filter.
     pub(super) item: Type,
     pub(super) output: Output,
+    /// The function returns a `Result` of the output; where its error was written.
+    pub(super) refuses: Option<proc_macro2::Span>,
     pub(super) config: Vec<Config>,
 }
 
@@ -75,7 +77,7 @@ fn generic_names(generics: &Generics) -> Vec<Ident> {
 /// an error.
 pub(super) fn parse<'a>(kind: Kind, head: &'a Head, errors: &mut Errors) -> Option<Operator<'a>> {
     let sig = &head.sig;
-    qualifiers(sig, errors);
+    qualifiers(kind, sig, errors);
     let params = params(sig, errors);
     let before = if kind.is_stateful() { 2 } else { 0 };
     if params.len() <= before {
@@ -102,6 +104,7 @@ pub(super) fn parse<'a>(kind: Kind, head: &'a Head, errors: &mut Errors) -> Opti
         },
         item: item?,
         output: yielded?,
+        refuses: refuses(sig).filter(|_| kind.yields() == Yields::Awaited),
         config: configured,
     };
     constrained(&operator, errors);
@@ -109,15 +112,23 @@ pub(super) fn parse<'a>(kind: Kind, head: &'a Head, errors: &mut Errors) -> Opti
 }
 
 /// What an operator cannot be.
-fn qualifiers(sig: &Signature, errors: &mut Errors) {
-    if let Some(asyncness) = &sig.asyncness {
-        errors.at(
+fn qualifiers(kind: Kind, sig: &Signature, errors: &mut Errors) {
+    match &sig.asyncness {
+        Some(asyncness) if kind != Kind::AsyncMap => errors.at(
             asyncness,
             with_help(
-                "an operator is called for every item and cannot be `async`",
-                "look up what it waits for before, or keep it up to date with `broadcast(changes, ..)`",
+                format_args!("{} function is called for every item and cannot be `async`", kind.one()),
+                "look up what it waits for with an `#[async_map]` function in front, which has many items in flight",
             ),
-        );
+        ),
+        None if kind == Kind::AsyncMap => errors.at(
+            &sig.fn_token,
+            with_help(
+                "an `#[async_map]` function is `async`",
+                format_args!("write `{}`, or `#[map]` if it waits for nothing", kind.signature()),
+            ),
+        ),
+        _ => {}
     }
     if !matches!(sig.safety, syn::Safety::Default) {
         errors.at(&sig.safety, "an operator cannot be `unsafe`");
@@ -164,9 +175,9 @@ fn params(sig: &Signature, errors: &mut Errors) -> Vec<(Ident, Type)> {
 
 fn too_few(kind: Kind) -> String {
     let message = if kind.is_stateful() {
-        format!("a `{}` function takes the state and the key before the item", kind.attribute())
+        format!("{} function takes the state and the key before the item", kind.one())
     } else {
-        format!("a `{}` function takes the item as its first parameter", kind.attribute())
+        format!("{} function takes the item as its first parameter", kind.one())
     };
     with_help(message, format_args!("write `{}`", kind.signature()))
 }
@@ -178,8 +189,8 @@ fn keyed(kind: Kind, params: &[(Ident, Type)], errors: &mut Errors) -> Option<(T
         Type::Reference(TypeReference { mutability: Some(_), elem, .. }) => Some(outlived(elem)),
         other => {
             let what = format!(
-                "the first parameter of a `{}` function is the state of the item's key",
-                kind.attribute()
+                "the first parameter of {} function is the state of the item's key",
+                kind.one()
             );
             let bare = written(strip_ref(other));
             errors.at(other, with_help(what, format_args!("take `&mut {bare}`")));
@@ -189,8 +200,7 @@ fn keyed(kind: Kind, params: &[(Ident, Type)], errors: &mut Errors) -> Option<(T
     let key = match key {
         Type::Reference(TypeReference { mutability: None, elem, .. }) => Some(outlived(elem)),
         other => {
-            let what =
-                format!("the second parameter of a `{}` function is the key", kind.attribute());
+            let what = format!("the second parameter of {} function is the key", kind.one());
             let bare = written(strip_ref(other));
             errors.at(other, with_help(what, format_args!("take `&{bare}`")));
             None
@@ -212,11 +222,7 @@ fn item(kind: Kind, ty: &Type, errors: &mut Errors) -> Option<Type> {
         Type::Reference(TypeReference { mutability: Some(_), .. }) => {
             errors.at(
                 ty,
-                format!(
-                    "a `{}` function takes its item by value: take `{}`",
-                    kind.attribute(),
-                    owned(ty)
-                ),
+                format!("{} function takes its item by value: take `{}`", kind.one(), owned(ty)),
             );
             None
         }
@@ -231,11 +237,7 @@ fn item(kind: Kind, ty: &Type, errors: &mut Errors) -> Option<Type> {
         {
             errors.at(
                 ty,
-                format!(
-                    "a `{}` function takes its item by value: take `{}`",
-                    kind.attribute(),
-                    owned(ty)
-                ),
+                format!("{} function takes its item by value: take `{}`", kind.one(), owned(ty)),
             );
             None
         }
@@ -286,10 +288,19 @@ fn output(kind: Kind, sig: &Signature, item: Option<&Type>, errors: &mut Errors)
     };
     let hidden = written_type.and_then(find_impl);
     match kind.yields() {
-        Yields::One if hidden.is_some() => {
+        Yields::Awaited if written_type.is_none() => refuse(
+            errors,
+            "an `#[async_map]` function returns what comes out for its item".to_owned(),
+        ),
+        Yields::One | Yields::Awaited if hidden.is_some() => {
             refuse(errors, "what a step emits needs a type with a name".to_owned())
         }
         Yields::One => Some(Output::Type(written_type.map_or_else(unit, outlived))),
+        Yields::Awaited => written_type.map(|ty| match argument_of(ty, "Result") {
+            Some(value) => Output::Type(outlived(&value)),
+            None if refuses(sig).is_some() => Output::Of(outlived(ty), "answer"),
+            None => Output::Type(outlived(ty)),
+        }),
         Yields::Whether => match written_type {
             Some(Type::Path(path))
                 if path.path.segments.last().is_some_and(|last| last.ident == "bool") =>
@@ -305,11 +316,11 @@ fn output(kind: Kind, sig: &Signature, item: Option<&Type>, errors: &mut Errors)
             Some(ty) if hidden.is_none() => match argument_of(ty, "Option") {
                 Some(inner) => Some(Output::Type(outlived(&inner))),
                 None if is_plain(ty) => {
-                    refuse(errors, format!("a `{}` function returns an `Option`", kind.attribute()))
+                    refuse(errors, format!("{} function returns an `Option`", kind.one()))
                 }
                 None => Some(Output::Of(outlived(ty), "option")),
             },
-            _ => refuse(errors, format!("a `{}` function returns an `Option`", kind.attribute())),
+            _ => refuse(errors, format!("{} function returns an `Option`", kind.one())),
         },
         Yields::Each => match written_type {
             Some(Type::ImplTrait(_)) => match written_type.and_then(iterator_item) {
@@ -320,8 +331,8 @@ fn output(kind: Kind, sig: &Signature, item: Option<&Type>, errors: &mut Errors)
             _ => refuse(
                 errors,
                 format!(
-                    "a `{}` function returns what it emits: something that is `IntoIterator`",
-                    kind.attribute()
+                    "{} function returns what it emits: something that is `IntoIterator`",
+                    kind.one()
                 ),
             ),
         },
@@ -335,6 +346,19 @@ fn is_plain(ty: &Type) -> bool {
         let name = last.ident.to_string();
         name.starts_with(char::is_lowercase)
             || ["String", "Vec", "Result", "Box"].contains(&name.as_str())
+    })
+}
+
+/// Whether a function returns a `Result`, and where its error type stands. It is known by its name, of any path, since an attribute sees no more.
+fn refuses(sig: &Signature) -> Option<proc_macro2::Span> {
+    let ReturnType::Type(_, ty) = &sig.output else { return None };
+    let Type::Path(path) = &**ty else { return None };
+    let last = path.path.segments.last().filter(|last| last.ident == "Result")?;
+    Some(match &last.arguments {
+        PathArguments::AngleBracketed(arguments) => {
+            arguments.args.iter().nth(1).map_or(last.ident.span(), Spanned::span)
+        }
+        _ => last.ident.span(),
     })
 }
 
@@ -436,6 +460,9 @@ impl Output {
             Output::Type(ty) => ty.to_token_stream(),
             Output::Of(ty, "option") => {
                 quote_spanned!(ty.span()=> <#ty as #private::Optional>::Some)
+            }
+            Output::Of(ty, "answer") => {
+                quote_spanned!(ty.span()=> <#ty as #private::Answered>::Value)
             }
             Output::Of(ty, _) => {
                 quote_spanned!(ty.span()=> <#ty as ::core::iter::IntoIterator>::Item)

@@ -1,6 +1,7 @@
 //! Aggregates: what is made of many items, bit by bit.
 //!
-//! An [`Aggregate`] is what reductions run for each key, and windows for each key and window. The ready ones are functions of this module:
+//! An [`Aggregate`] is what [`running`](crate::steps::running) and [`total`](crate::steps::total) run for each key, and what windows run
+//! for each key and window. The ready ones are functions of this module:
 //!
 //! | function | what comes out |
 //! |---|---|
@@ -14,6 +15,34 @@
 //! | a tuple of 2 to 4 aggregates | a tuple of their results |
 //!
 //! The closures of an aggregate name the type of the item: it is not known yet where they are written.
+//!
+//! ```
+//! use flow_runtime::aggregate::{count, max, sum};
+//! use flow_runtime::io::{Collect, collect, from_iter};
+//! use flow_runtime::prelude::*;
+//!
+//! #[derive(Clone, serde::Serialize, serde::Deserialize)]
+//! struct Sale {
+//!     shop: u32,
+//!     cents: u64,
+//! }
+//!
+//! #[dataflow]
+//! fn report(sales: Vec<Sale>, out: Collect<(u32, (u64, u64, u64))>) {
+//!     let all = source(from_iter(sales));
+//!     let by_shop = key_by(all, |sale| sale.shop);
+//!     let totals = total(by_shop, (count(), sum(|sale: &Sale| sale.cents), max(|sale: &Sale| sale.cents)));
+//!     sink(totals, out);
+//! }
+//!
+//! # fn main() -> Result<(), flow_runtime::Error> {
+//! let sale = |shop, cents| Sale { shop, cents };
+//! let (out, found) = collect();
+//! report(vec![sale(1, 20), sale(2, 5), sale(1, 30)], out).workers(2).spawn()?.wait()?;
+//! assert_eq!(found.sorted(), [(1, (2, 50, 30)), (2, (1, 5, 5))]);
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # An aggregate of your own
 //!
@@ -124,7 +153,7 @@ pub trait Aggregate<A>: 'static {
 }
 
 /// An item that is held, with its time.
-type Timed<A> = (Timestamp, BySerde<A>);
+pub type Timed<A> = (Timestamp, BySerde<A>);
 
 /// Why there is something to answer.
 const ADDED: &str = "an aggregate is finished only after something was added to it";

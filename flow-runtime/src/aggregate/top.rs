@@ -47,6 +47,9 @@ impl<A: Item, S: Ord, F: Fn(&A) -> S + 'static> TopK<A, S, F> {
     /// Where in the list an item of this score and time belongs: behind all that are not worse. None where it does not get in.
     #[inline]
     pub(crate) fn place(&self, list: &[Timed<A>], item: &A, at: Timestamp) -> Option<usize> {
+        if list.is_empty() {
+            return (self.k > 0).then_some(0);
+        }
         let new = (Reverse((self.score)(item)), at);
         let is_before = |held: &Timed<A>| (Reverse((self.score)(&held.1.0)), held.0) <= new;
         // Most items of a long stream are not better than the last.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
+use crate::asynchronous::Polling;
 use crate::bounds::Item;
 use crate::consumer::Consumer;
 use crate::describe::{OutletId, StepId};
@@ -83,6 +84,11 @@ impl Host for Engine {
 
     fn io(cx: &Assembly<'_>) -> Io {
         cx.io.clone()
+    }
+
+    fn polling(cx: &Assembly<'_>) -> Polling {
+        let link = &cx.core.link;
+        Polling::new(cx.core.waker().clone(), Arc::clone(&link.env), &link.reactor)
     }
 
     fn source<S: Source, D: Consumer<Stream<S::Item>>>(

@@ -10,7 +10,8 @@
 //! * one that is on its stack: that is in the middle of an item itself;
 //! * one that lies upstream of a stage on its stack: that could only make things fuller.
 //!
-//! Sources never run from inside a push. So a push goes at most as deep as there are stages.
+//! Sources never run from inside a push. So a push goes at most as deep as there are stages. Time goes on meanwhile: stages that may
+//! run are told when they asked to be, since what makes room may be waiting for a time itself.
 //!
 //! Why a run cannot stop for ever with this rule is argued in `ARCHITECTURE.md`.
 
@@ -57,8 +58,8 @@ pub(crate) trait Stage {
     }
     /// Processing time has advanced.
     fn tick(&mut self, core: &Core);
-    /// Hands over what is buffered, if anything came in since the last time.
-    fn flush(&mut self, core: &Core);
+    /// Hands over what is buffered, if anything came in since the last time. Answers whether anything had.
+    fn flush(&mut self, core: &Core) -> bool;
     /// All epochs before this one are durable.
     fn committed(&mut self, core: &Core, epoch: Epoch);
     /// Whether the stage wants to know the time before items come.
@@ -212,7 +213,8 @@ impl Core {
                 queue.wait();
                 if queue.is_full() {
                     self.waited.set(true);
-                    self.link.env.park(self.who, None);
+                    self.link.env.park(self.who, self.wake_unbarred(&barred));
+                    self.set_now(self.link.env.now());
                 }
             }
         }
@@ -239,14 +241,29 @@ impl Core {
     fn run_unbarred(&self, barred: &[bool]) -> bool {
         let mut progress = false;
         for at in (0..barred.len()).filter(|&at| !barred[at]) {
-            progress |= self.enter(at, |stage| stage.run(self)).unwrap_or(false);
+            let ran = self.enter(at, |stage| {
+                let due = !stage.is_source() && stage.wake_at().is_some_and(|at| at <= self.now());
+                if due {
+                    stage.tick(self);
+                }
+                stage.run(self) | due
+            });
+            progress |= ran.unwrap_or(false);
         }
-        if progress {
-            for at in (0..barred.len()).rev().filter(|&at| !barred[at]) {
-                self.enter(at, |stage| stage.flush(self));
-            }
+        // Also where nothing ran: a stage that was run in place says only now which time it waits for.
+        for at in (0..barred.len()).rev().filter(|&at| !barred[at]) {
+            progress |= self.enter(at, |stage| stage.flush(self)).unwrap_or(false);
         }
         progress
+    }
+
+    /// When a stage that may run wants to be told the time.
+    fn wake_unbarred(&self, barred: &[bool]) -> Option<Timestamp> {
+        let at = |at| {
+            let wanted = self.enter(at, |stage| stage.wake_at().filter(|_| !stage.is_source()));
+            wanted.flatten()
+        };
+        (0..barred.len()).filter(|&at| !barred[at]).filter_map(at).min()
     }
 
     /// Unwinds to the worker's edge if the run was aborted, or is stuck for ever.

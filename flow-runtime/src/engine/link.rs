@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crossbeam_queue::SegQueue;
 
+use crate::asynchronous::Reactor;
 use crate::describe::{OutletId, StepId};
 use crate::engine::committer::ToCommitter;
 use crate::engine::compactor::ToCompactor;
@@ -101,6 +102,8 @@ pub(crate) struct Link {
     quiet: AtomicBool,
     pub(crate) counters: Counters,
     pub(crate) options: LinkOptions,
+    /// What futures may wait with, beside the engine.
+    pub(crate) reactor: Reactor,
     /// Who looks at workers, in a run that is profiled.
     pub(crate) watching: Watching,
     /// What was measured of the workers that have ended, in such a run.
@@ -217,6 +220,8 @@ impl Link {
             quiet: AtomicBool::new(false),
             counters,
             options,
+            // This is the thread on which the run is started.
+            reactor: Reactor::of_caller(),
             watching: Watching::default(),
             measured: Mutex::default(),
             profile: OnceLock::new(),

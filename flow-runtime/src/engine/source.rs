@@ -332,11 +332,12 @@ impl<S: Source, D: Consumer<Stream<S::Item>>> Stage for SourceStage<S, D> {
         self.unflushed = true;
     }
 
-    fn flush(&mut self, core: &Core) {
-        if self.unflushed {
-            self.unflushed = false;
+    fn flush(&mut self, core: &Core) -> bool {
+        let unflushed = std::mem::take(&mut self.unflushed);
+        if unflushed {
             self.signal(core, Signal::Flush);
         }
+        unflushed
     }
 
     fn committed(&mut self, core: &Core, epoch: Epoch) {

@@ -1,7 +1,8 @@
 //! The receiving end of a boundary: alignment.
 //!
 //! A stage has one lane for each sender. A lane whose marker has come is left alone until the markers of all lanes have
-//! come: nothing behind a marker is touched, so nothing is ever put aside. Then the stage passes the barrier.
+//! come: nothing behind a marker is touched, so nothing is ever put aside. Then the stage passes the barrier, as soon as its inlet
+//! holds no item any more.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -34,6 +35,8 @@ pub(crate) struct InletStage<R, I> {
     inlet: I,
     lanes: Vec<Lane<R>>,
     blocked: usize,
+    /// All markers have come, and the inlet holds items that were in front of them.
+    held: Option<Marker>,
     /// The lane to look at first, so that none starves.
     turn: usize,
     /// Rows came in since the last flush.
@@ -60,6 +63,7 @@ impl<R: 'static, I: Inlet<R>> InletStage<R, I> {
             inlet,
             lanes,
             blocked: 0,
+            held: None,
             turn: 0,
             unflushed: false,
             ended: false,
@@ -73,7 +77,7 @@ impl<R: 'static, I: Inlet<R>> InletStage<R, I> {
     }
 
     /// A sender has told of its event time: tells the steps what all of them have come to.
-    fn advance(&mut self, core: &Core) {
+    fn hear(&mut self, core: &Core) {
         let lanes = self.lanes.iter().map(|lane| lane.time);
         let time = EventTime::of_all(lanes, self.time);
         if time != self.time {
@@ -85,7 +89,18 @@ impl<R: 'static, I: Inlet<R>> InletStage<R, I> {
         }
     }
 
-    /// All markers have come.
+    /// Goes on with what the inlet holds, and passes the barrier that has waited for it.
+    fn advance(&mut self, core: &Core) -> bool {
+        let moved = self.inlet.advance();
+        self.unflushed |= moved;
+        match self.held.take_if(|_| self.inlet.is_drained()) {
+            Some(marker) => self.pass(core, marker),
+            None => return moved,
+        }
+        true
+    }
+
+    /// All markers have come, and nothing in front of them is left.
     fn pass(&mut self, core: &Core, marker: Marker) {
         core.passing(marker, || {
             if marker.then == Then::Finish {
@@ -119,6 +134,7 @@ impl<R: 'static, I: Inlet<R>> Receive<R> for InletStage<R, I> {
         self.unflushed = true;
         self.inlet.batch(self.lanes[lane].port, batch);
         batch.clear();
+        self.inlet.advance();
     }
 }
 
@@ -140,8 +156,12 @@ impl<R: 'static, I: Inlet<R>> Stage for InletStage<R, I> {
     }
 
     fn run(&mut self, core: &Core) -> bool {
-        if self.ended || !self.inlet.ready(core.waker()) {
+        if self.ended {
             return false;
+        }
+        let moved = self.advance(core);
+        if self.ended || !self.inlet.ready(core.waker()) {
+            return moved;
         }
         let mut taken = 0;
         let mut idle = 0;
@@ -164,6 +184,7 @@ impl<R: 'static, I: Inlet<R>> Stage for InletStage<R, I> {
                     }
                     self.inlet.batch(port, &mut batch);
                     queue.recycle(batch);
+                    self.inlet.advance();
                     core.stop_if_aborted();
                     if !self.inlet.ready(core.waker()) {
                         break;
@@ -172,7 +193,7 @@ impl<R: 'static, I: Inlet<R>> Stage for InletStage<R, I> {
                 Some(Message::EventTime(time)) => {
                     taken += 1;
                     lane.time = Some(time);
-                    self.advance(core);
+                    self.hear(core);
                 }
                 Some(Message::Marker(marker)) => {
                     taken += 1;
@@ -180,7 +201,8 @@ impl<R: 'static, I: Inlet<R>> Stage for InletStage<R, I> {
                     self.blocked += 1;
                     if self.blocked == self.lanes.len() {
                         idle = 0;
-                        self.pass(core, marker);
+                        self.held = Some(marker);
+                        self.advance(core);
                         if self.ended {
                             break;
                         }
@@ -188,7 +210,7 @@ impl<R: 'static, I: Inlet<R>> Stage for InletStage<R, I> {
                 }
             }
         }
-        taken > 0
+        moved | (taken > 0)
     }
 
     fn tick(&mut self, core: &Core) {
@@ -196,11 +218,12 @@ impl<R: 'static, I: Inlet<R>> Stage for InletStage<R, I> {
         self.unflushed = true;
     }
 
-    fn flush(&mut self, core: &Core) {
-        if self.unflushed {
-            self.unflushed = false;
+    fn flush(&mut self, core: &Core) -> bool {
+        let unflushed = std::mem::take(&mut self.unflushed);
+        if unflushed {
             self.signal(core, Signal::Flush);
         }
+        unflushed
     }
 
     fn committed(&mut self, core: &Core, epoch: Epoch) {

@@ -107,6 +107,10 @@ pub enum Kind {
     Process,
     /// Items gathered by event time.
     Window,
+    /// One out for one in, by a future.
+    AsyncMap,
+    /// Adds what is looked up by a future.
+    Enrich,
     /// Partitions by a key.
     KeyBy,
     /// Spreads over the workers.
@@ -123,6 +127,14 @@ pub enum Kind {
     Dedupe,
     /// Items gathered into chunks.
     Chunk,
+    /// An aggregate of each key, after every item.
+    Running,
+    /// An aggregate of each key, once all items have come.
+    Total,
+    /// The items of each key with the largest scores.
+    TopK,
+    /// What is missing in the numbers of each key, and what came again.
+    SequenceGap,
     /// Looks at items.
     Inspect,
     /// Changes the shape of a stream only: `into_keyed`, `entries`, `values`.
@@ -152,6 +164,8 @@ impl Kind {
             Kind::EventTime => "event_time",
             Kind::Process => "process",
             Kind::Window => "window",
+            Kind::AsyncMap => "async_map",
+            Kind::Enrich => "enrich",
             Kind::KeyBy => "key_by",
             Kind::Rebalance => "rebalance",
             Kind::Merge => "merge",
@@ -160,6 +174,10 @@ impl Kind {
             Kind::Branch => "branch",
             Kind::Dedupe => "dedupe",
             Kind::Chunk => "chunk",
+            Kind::Running => "running",
+            Kind::Total => "total",
+            Kind::TopK => "top_k",
+            Kind::SequenceGap => "sequence_gap",
             Kind::Inspect => "inspect",
             Kind::Reshape => "reshape",
             Kind::Sink => "sink",
@@ -174,6 +192,8 @@ impl Kind {
         matches!(
             self,
             Kind::Source
+                | Kind::AsyncMap
+                | Kind::Enrich
                 | Kind::KeyBy
                 | Kind::Rebalance
                 | Kind::Merge

@@ -17,6 +17,7 @@ pub use older::Reader;
 pub use saved::{LoadError, Saved, State, load_foreign, save_foreign};
 pub use schema::{Field, OfSerde, Schema, Variant};
 pub use shape::Shape;
+pub(crate) use table::Swept;
 pub use table::{EntryMut, InItem, Lent, Lookup, Table};
 
 #[cfg(test)]

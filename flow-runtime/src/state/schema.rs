@@ -31,6 +31,24 @@ pub enum Schema {
     Serde(OfSerde),
 }
 
+impl Schema {
+    /// Whether there is something in it that is saved by its serde implementation.
+    pub(crate) fn has_items(&self) -> bool {
+        let in_fields = |fields: &[Field]| fields.iter().any(|field| field.schema.has_items());
+        match *self {
+            Schema::Serde(_) => true,
+            Schema::Plain(_) | Schema::Foreign(_) => false,
+            Schema::Option(inner) | Schema::List(inner) | Schema::Array(inner, _) => {
+                inner.has_items()
+            }
+            Schema::Map(key, value) => key.has_items() || value.has_items(),
+            Schema::Tuple(parts) => parts.iter().any(|part| part.has_items()),
+            Schema::Struct(_, _, fields) => in_fields(fields),
+            Schema::Enum(_, _, variants) => variants.iter().any(|v| in_fields(v.fields)),
+        }
+    }
+}
+
 /// The shape of a type that has serde only. It is found by asking the type, so it is known when the program runs.
 #[derive(Clone, Copy)]
 pub struct OfSerde(fn() -> Shape);

@@ -83,8 +83,7 @@ macro_rules! merges {
                 ) -> (MergeInput<S, H::Outlet<S::Row>>, $(MergeInput<$same, H::Outlet<S::Row>>,)*) {
                     let inlet = MergeInlet { id: id.clone(), down: AtHome::new(down), types: PhantomData };
                     let [first, $($out),*] = H::handoff(cx, id, inlet);
-                    let input = |out| MergeInput { out, types: PhantomData };
-                    (input(first), $(input($out),)*)
+                    (MergeInput::new(first), $(MergeInput::new($out),)*)
                 }
             }
         )*
@@ -105,6 +104,13 @@ merges! {
 pub struct MergeInput<S, O> {
     out: O,
     types: PhantomData<fn(S)>,
+}
+
+impl<S, O> MergeInput<S, O> {
+    /// The input of any boundary within a worker that queues items as they are.
+    pub(super) fn new(out: O) -> Self {
+        MergeInput { out, types: PhantomData }
+    }
 }
 
 impl<S, O> fmt::Debug for MergeInput<S, O> {
@@ -157,7 +163,7 @@ pub fn seal<H: Host, S: Queued, D: Consumer<S>>(
 ) -> MergeInput<S, H::Outlet<S::Row>> {
     let inlet = SealInlet { down: AtHome::new(down), types: PhantomData };
     let [out] = H::handoff(cx, id, inlet);
-    MergeInput { out, types: PhantomData }
+    MergeInput::new(out)
 }
 
 /// The receiving side of a [`seal`]: no step of its own.

@@ -13,22 +13,36 @@
 
 #![allow(non_camel_case_types)] // A step is written in lower case where it is wired.
 
+mod aggregating;
+mod async_mapping;
 mod branching;
 mod broadcasting;
 mod by_function;
 mod chunking;
 mod deduping;
 mod ends;
+mod enriching;
 pub(crate) mod exactly_once;
+mod gaps;
+mod keeping;
 mod keying;
 mod merging;
 mod observe;
 mod processing;
 mod rebalancing;
 mod reshape;
+mod rolling_up;
 mod timing;
+mod top;
+mod totals;
 mod windowing;
+mod windowing_all;
 
+pub use crate::asynchronous::{Async, AsyncFailed, AsyncReason, Backoff};
+pub use aggregating::running;
+#[doc(hidden)]
+pub use async_mapping::AsyncPlan;
+pub use async_mapping::async_map;
 pub use branching::{Branch, Either, EitherWays, ResultWays, branch};
 pub use broadcasting::broadcast;
 pub use by_function::{
@@ -37,6 +51,8 @@ pub use by_function::{
 pub use chunking::chunk;
 pub use deduping::{Ttl, dedupe};
 pub use ends::{Feed, SourceFlow, discard, fail, sink, source};
+pub use enriching::{Cache, enrich};
+pub use gaps::{Gap, sequence_gap};
 pub use keying::{key_by, key_by_ref};
 #[doc(hidden)]
 pub use merging::seal as __seal;
@@ -45,8 +61,12 @@ pub use observe::{Seen, inspect};
 pub use processing::{Process, ProcessContext, process};
 pub use rebalancing::rebalance;
 pub use reshape::{entries, into_keyed, values};
+pub use rolling_up::rollup;
 pub use timing::{event_time, try_event_time};
+pub use top::top_k;
+pub use totals::total;
 pub use windowing::window;
+pub use windowing_all::window_all;
 
 use crate::at_home::AtHome;
 use crate::bounds::Key;

@@ -18,12 +18,13 @@ use crate::host::Host;
 use crate::plan::Plan1;
 use crate::recovery::manifest::StepSpec;
 use crate::recovery::recovered::Restoring;
-use crate::state::{EntryMut, InItem, Lent, Lookup, Reader, Saved, Shape, State, Table};
+use crate::state::{EntryMut, InItem, Lent, Lookup, Reader, Saved, Shape, State, Swept, Table};
 use crate::steps::by_function::IsKeyed;
+use crate::steps::keeping::end_epoch;
 use crate::stream::{Keyed, Token};
 use crate::time::Timestamp;
 use crate::timers::Agenda;
-use crate::windows::{Early, Settings, WindowKind, Windowed, Windows};
+use crate::windows::{Early, Settings, Slicing, WindowKind, Windowed, Windows};
 
 /// `let (results, late) = window(keyed, kind, aggregate)`: gathers the items of each key by event time, in [`Tumbling`], [`Hopping`] or
 /// [`Session`] windows, and emits what an [`Aggregate`] makes of each window once event time has come to its end.
@@ -130,7 +131,7 @@ where
 
 /// What is kept for a key.
 #[stateful]
-struct Entry<W: Saved> {
+pub(crate) struct Entry<W: Saved> {
     windows: W,
     /// The key's hash, by which the agenda finds the entry.
     #[state(skip)]
@@ -139,9 +140,17 @@ struct Entry<W: Saved> {
     armed: Armed,
 }
 
+/// When there is something to fire or to give up.
+pub(crate) enum When {
+    /// For most keys at the same times: all are gone through. This is the first of these times.
+    Together(Timestamp),
+    /// Key by key.
+    Apart(Agenda),
+}
+
 /// When agendas name the key next.
 #[derive(Clone, Copy)]
-struct Armed {
+pub(crate) struct Armed {
     by_event: Timestamp,
     by_processing: Timestamp,
 }
@@ -154,25 +163,26 @@ impl Default for Armed {
 
 type EntryOf<A, W, G> = Entry<<W as Windows>::Kept<<G as Aggregate<A>>::State>>;
 
-struct Windowing<K, A, W: Windows, G: Aggregate<A>, D, L> {
+pub(crate) struct Windowing<K, A, W: Windows, G: Aggregate<A>, D, L> {
     id: StepId,
     kind: Option<(W, Settings)>,
     /// Why there is no kind.
     senseless: Option<Error>,
     aggregate: G,
     table: Table<K, EntryOf<A, W, G>>,
-    by_event: Agenda,
+    by_event: When,
     by_processing: Agenda,
     clock: Clock,
     now: Timestamp,
     /// An item has come that has no time.
     untimed: bool,
+    failure: Option<Error>,
     down: D,
     late: L,
 }
 
 #[cold]
-fn without_time(id: &StepId) -> Error {
+pub(super) fn without_time(id: &StepId) -> Error {
     Error::new(ErrorKind::Configuration, "an item without a time has come to a window")
         .help("put `let timed = event_time(stream, |item| .., Disorder::bounded(..));` behind the source, on every way from a source to the window")
         .at_step(id)
@@ -187,7 +197,7 @@ where
     D: Consumer<Keyed<K, Windowed<G::Out>>>,
     L: Consumer<Keyed<K, A>>,
 {
-    fn new(
+    pub(crate) fn new(
         id: StepId,
         kind: &impl WindowKind<Windows = W>,
         aggregate: G,
@@ -198,17 +208,25 @@ where
             Ok(kind) => (Some(kind), None),
             Err(error) => (None, Some(error.at_step(&id))),
         };
+        let together = kind
+            .as_ref()
+            .is_some_and(|(windows, settings): &(W, Settings)| windows.fires_together(settings));
         Windowing {
             id,
             kind,
             senseless,
             aggregate,
             table: Table::new(),
-            by_event: Agenda::new(),
+            by_event: if together {
+                When::Together(Timestamp::MAX)
+            } else {
+                When::Apart(Agenda::new())
+            },
             by_processing: Agenda::new(),
             clock: Clock::new(),
             now: Timestamp::MIN,
             untimed: false,
+            failure: None,
             down,
             late,
         }
@@ -233,9 +251,39 @@ where
 
     /// Fires what is due at `until`, in the order of time and of the keys' hashes.
     fn fire(&mut self, until: Timestamp) {
-        let Windowing { id, kind, aggregate, table, by_event, down, .. } = self;
+        let Windowing { id, kind, aggregate, table, by_event, failure, down, .. } = self;
         let Some((windows, settings)) = kind else { return };
-        while let Some((at, hash)) = by_event.take_due(until) {
+        while let When::Together(at) = by_event
+            && *at <= until
+            && *at < Timestamp::MAX
+        {
+            let (now, mut first) = (*at, Timestamp::MAX);
+            let swept = table.sweep(|key, entry| {
+                let is_due = |entry: &EntryOf<A, W, G>| windows.next(&entry.windows, settings);
+                let mut next = is_due(entry);
+                let due = next.is_some_and(|next| next <= now);
+                if due {
+                    let note = Note::beside_key(id, key);
+                    let emit = &mut emit(id, entry.hash, key, down);
+                    windows.fire(&mut entry.windows, settings, aggregate, now, emit);
+                    note.clear();
+                    next = is_due(entry);
+                }
+                first = next.map_or(first, |next| next.min(first));
+                match due {
+                    _ if W::is_gone(&entry.windows) => Swept::Gone,
+                    true => Swept::Changed,
+                    false => Swept::Same,
+                }
+            });
+            if let Err(error) = swept {
+                let error = Error::new(ErrorKind::Encoding, error.to_string());
+                failure.get_or_insert_with(|| error.at_step(&*id));
+            }
+            *at = first;
+        }
+        let When::Apart(agenda) = by_event else { return };
+        while let Some((at, hash)) = agenda.take_due(until) {
             let mut gone = false;
             table.each_of_hash(hash, |key, entry| {
                 if entry.hash != hash || entry.armed.by_event != at {
@@ -252,7 +300,10 @@ where
                 );
                 note.clear();
                 gone |= W::is_gone(&entry.windows);
-                entry.arm::<W, G::State>(windows, settings, by_event);
+                if let Some(next) = windows.next(&entry.windows, settings) {
+                    entry.armed.by_event = next;
+                    agenda.add(next, hash);
+                }
                 true
             });
             if gone {
@@ -316,13 +367,16 @@ impl<V: Saved> Entry<V> {
         &mut self,
         windows: &W,
         settings: &Settings,
-        agenda: &mut Agenda,
+        when: &mut When,
     ) {
-        if let Some(next) = windows.next::<S>(&self.windows, settings)
-            && next < self.armed.by_event
-        {
-            self.armed.by_event = next;
-            agenda.add(next, self.hash);
+        let Some(next) = windows.next::<S>(&self.windows, settings) else { return };
+        match when {
+            When::Together(first) => *first = next.min(*first),
+            When::Apart(agenda) if next < self.armed.by_event => {
+                self.armed.by_event = next;
+                agenda.add(next, self.hash);
+            }
+            When::Apart(_) => {}
         }
     }
 }
@@ -342,31 +396,71 @@ fn emit<'a, K: Key, B: 'static, D: Consumer<Keyed<K, Windowed<B>>>>(
     }
 }
 
-/// Adds an item, for which `$find` finds the entry of its key.
-macro_rules! add {
-    ($self:ident, $at:ident, $item:ident, $lookup:expr) => {{
+/// Does something to the windows of a key, which `$lookup` finds.
+macro_rules! with_windows {
+    (
+        $self:ident, $at:ident, $lookup:expr,
+        |$windows:ident, $kept:ident, $settings:ident, $aggregate:ident, $watermark:ident, $emit:ident| $act:expr
+    ) => {{
         let Windowing {
-            id, kind, aggregate, table, by_event, by_processing, clock, now, down, ..
+            id,
+            kind,
+            aggregate: $aggregate,
+            table,
+            by_event,
+            by_processing,
+            clock,
+            now,
+            down,
+            ..
         } = $self;
-        let Some((windows, settings)) = kind else { return };
-        let watermark = clock.watermark();
+        let Some(($windows, $settings)) = kind else { return };
+        let $watermark = clock.watermark();
         let note = Note::beside(id);
-        let fresh = || Entry::of(W::begin::<G::State>(watermark), $at.hash);
+        let fresh = || Entry::of(begin::<_, G::State>($windows, $watermark), $at.hash);
         let EntryMut { key, state: entry } = table.find_or_insert($at.hash, &$lookup, fresh);
         note.clear();
         let note = Note::keyed(id, key);
-        let mut emit = emit(id, $at.hash, key, down);
-        let timed = ($at.time, $item);
-        windows.add(&mut entry.windows, settings, aggregate, timed, watermark, &mut emit);
+        let $emit = &mut emit(id, $at.hash, key, down);
+        let $kept = &mut entry.windows;
+        let earlier = $act;
         note.clear();
-        entry.arm::<W, G::State>(windows, settings, by_event);
-        if let Some(Early::Every(period)) = settings.early
+        if earlier {
+            entry.arm::<_, G::State>($windows, $settings, by_event);
+        }
+        if let Some(Early::Every(period)) = $settings.early
             && entry.armed.by_processing == Timestamp::MAX
         {
             entry.armed.by_processing = now.after(period);
             by_processing.add(entry.armed.by_processing, $at.hash);
         }
     }};
+}
+
+/// The windows of a key that is new.
+fn begin<W: Windows, S: State>(_: &W, watermark: Timestamp) -> W::Kept<S> {
+    W::begin(watermark)
+}
+
+impl<K, A, G, D, L> Windowing<K, A, Slicing, G, D, L>
+where
+    K: Key,
+    A: 'static,
+    G: Aggregate<A>,
+    D: Consumer<Keyed<K, Windowed<G::Out>>>,
+    L: Consumer<Keyed<K, A>>,
+{
+    /// Adds what was gathered elsewhere of a slice that is not late.
+    pub(super) fn merge(&mut self, at: Place, key: &K, slice: Timestamp, state: &G::State) {
+        with_windows!(self, at, Lent(key), |windows,
+                                            kept,
+                                            settings,
+                                            aggregate,
+                                            watermark,
+                                            emit| {
+            windows.merge(kept, settings, aggregate, (slice, state), watermark, emit)
+        });
+    }
 }
 
 impl<K, A, W, G, D, L> Consumer<Keyed<K, A>> for Windowing<K, A, W, G, D, L>
@@ -385,7 +479,14 @@ where
             self.id.counted().takes();
             return self.late.push(head, item);
         }
-        add!(self, at, item, Lent(head.key));
+        with_windows!(
+            self,
+            at,
+            Lent(head.key),
+            |windows, kept, settings, aggregate, watermark, emit| {
+                windows.add(kept, settings, aggregate, (at.time, item), watermark, emit)
+            }
+        );
     }
     #[inline(always)]
     fn push_key_in_item<X: KeyInItem<Keyed<K, A>>>(&mut self, at: Place, item: A, extract: &X) {
@@ -393,7 +494,14 @@ where
             self.id.counted().takes();
             return self.late.push_key_in_item(at, item, extract);
         }
-        add!(self, at, item, InItem::<Keyed<K, A>, X>(&item, extract));
+        with_windows!(
+            self,
+            at,
+            InItem::<Keyed<K, A>, X>(&item, extract),
+            |windows, kept, settings, aggregate, watermark, emit| {
+                windows.add(kept, settings, aggregate, (at.time, item), watermark, emit)
+            }
+        );
     }
     #[inline(always)]
     fn expect(&self, hashes: impl Iterator<Item = u64> + Clone) {
@@ -421,11 +529,7 @@ where
             Signal::Finish => self.fire(Timestamp::MAX),
             Signal::Barrier(_) => {
                 let is_gone = |entry: &EntryOf<A, W, G>| W::is_gone(&entry.windows);
-                if let Some(changes) = control.changes() {
-                    self.table.gather(&self.id, changes, is_gone, Saved::save);
-                }
-                self.table.end_epoch(is_gone);
-                control.keeps(&self.id, self.table.len(), self.table.bytes());
+                end_epoch(&self.id, &mut self.table, control, is_gone);
             }
             Signal::Restore => {
                 if let Some(from) = control.restored()
@@ -435,6 +539,9 @@ where
                 }
             }
             Signal::Partition { .. } | Signal::Committed(_) => {}
+        }
+        if let Some(failure) = self.failure.take() {
+            control.fail(failure);
         }
         if std::mem::take(&mut self.untimed) {
             control.fail(without_time(&self.id));

@@ -1,5 +1,7 @@
 //! Where windows that do not depend on the items begin and end.
 
+use std::time::Duration;
+
 use jiff::tz::TimeZone;
 
 use crate::time::Timestamp;
@@ -44,6 +46,14 @@ impl Aligned {
                 (Timestamp(start), Timestamp(start.saturating_add(*grain)))
             }
             Grid::Civil { unit, zone } => unit.around(zone, at),
+        }
+    }
+
+    /// How far apart windows begin, where that is always the same.
+    pub(super) fn hop(&self) -> Option<Duration> {
+        match &self.grid {
+            Grid::Even { hop, .. } => Some(Duration::from_micros(hop.unsigned_abs())),
+            Grid::Civil { .. } => None,
         }
     }
 

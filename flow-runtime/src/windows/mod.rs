@@ -26,6 +26,8 @@ pub use result::{Pane, Span, Windowed};
 pub use sessions::Session;
 pub use settings::Early;
 pub(crate) use settings::Settings;
+#[doc(hidden)]
+pub use slices::Slicing;
 pub use slices::{Hopping, Tumbling};
 
 use crate::aggregate::Aggregate;
@@ -72,7 +74,14 @@ pub trait Windows: 'static {
         false
     }
 
-    /// Adds an item that is not late. What has fired before fires again at once.
+    /// Whether keys have something to fire at the same times, mostly, so that going through all of them is better than an agenda.
+    fn fires_together(&self, settings: &Settings) -> bool {
+        let _ = settings;
+        false
+    }
+
+    /// Adds an item that is not late. What has fired before fires again at once. Answers whether there may be something to fire earlier than
+    /// before.
     fn add<A, G: Aggregate<A>>(
         &mut self,
         kept: &mut Self::Kept<G::State>,
@@ -81,7 +90,7 @@ pub trait Windows: 'static {
         item: (Timestamp, A),
         watermark: Timestamp,
         emit: &mut impl FnMut(Windowed<G::Out>),
-    );
+    ) -> bool;
 
     /// Event time has come to `watermark`: fires what is due, gives up what is over.
     fn fire<A, G: Aggregate<A>>(

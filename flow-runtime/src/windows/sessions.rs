@@ -163,7 +163,7 @@ impl Windows for Sessions {
         (at, item): (Timestamp, A),
         watermark: Timestamp,
         emit: &mut impl FnMut(Windowed<G::Out>),
-    ) {
+    ) -> bool {
         let end = at.after(self.gap);
         let sessions = &mut kept.sessions;
         // Those behind it are passed over; those that take it lie in a row.
@@ -214,6 +214,7 @@ impl Windows for Sessions {
         }
         // One that had fired and goes on is open again.
         session.fired &= session.end <= watermark;
+        taking != 1
     }
 
     fn fire<A, G: Aggregate<A>>(

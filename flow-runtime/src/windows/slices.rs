@@ -301,6 +301,30 @@ impl Slicing {
         })
     }
 
+    /// The start of the slice that a time belongs to.
+    #[inline(always)]
+    pub(crate) fn slice(&mut self, at: Timestamp) -> Timestamp {
+        self.grid.slice(at)
+    }
+
+    /// Adds what was gathered elsewhere of a slice that is not late.
+    pub(crate) fn merge<A, G: Aggregate<A>>(
+        &self,
+        kept: &mut Slices<G::State>,
+        settings: &Settings,
+        aggregate: &G,
+        (start, state): (Timestamp, &G::State),
+        watermark: Timestamp,
+        emit: &mut impl FnMut(Windowed<G::Out>),
+    ) -> bool {
+        kept.fired = kept.fired.max(watermark);
+        aggregate.merge(kept.slice(start, || aggregate.begin()), state);
+        if settings.counts_panes() {
+            self.fire_at_once(kept, settings, aggregate, start, watermark, emit);
+        }
+        true
+    }
+
     /// Gives up slices that no window needs any more.
     fn give_up<S: State>(&self, kept: &mut Slices<S>, settings: &Settings, watermark: Timestamp) {
         let over =
@@ -389,14 +413,25 @@ impl Windows for Slicing {
         (at, item): (Timestamp, A),
         watermark: Timestamp,
         emit: &mut impl FnMut(Windowed<G::Out>),
-    ) {
+    ) -> bool {
         let start = self.grid.slice(at);
         // What was due by then has fired.
         kept.fired = kept.fired.max(watermark);
-        aggregate.add(kept.slice(start, || aggregate.begin()), item, at);
+        let mut is_new = false;
+        let state = kept.slice(start, || {
+            is_new = true;
+            aggregate.begin()
+        });
+        aggregate.add(state, item, at);
         if settings.counts_panes() {
             self.fire_at_once(kept, settings, aggregate, start, watermark, emit);
         }
+        is_new
+    }
+
+    fn fires_together(&self, settings: &Settings) -> bool {
+        // Every key that is kept has something to fire with each hop, but for those that are kept for late items.
+        self.grid.hop().is_none_or(|hop| settings.lateness / 8 <= hop)
     }
 
     fn fire<A, G: Aggregate<A>>(

@@ -82,7 +82,7 @@ impl<R: 'static, I: Inlet<R>> Receiver<R, I> {
     }
 
     /// What all senders come to.
-    fn advance(&mut self, world: &World) -> Result<(), Error> {
+    fn hear(&mut self, world: &World) -> Result<(), Error> {
         let named = self.named.borrow();
         let lanes = named.iter().filter(|lane| self.counts(**lane)).map(|lane| self.told[*lane]);
         let time = EventTime::of_all(lanes, self.time);
@@ -112,7 +112,7 @@ impl<R: 'static, I: Inlet<R>> Receiver<R, I> {
             Message::Batch(batch) => batch,
             Message::EventTime(time) => {
                 self.told[lane] = Some(time);
-                self.advance(world)?;
+                self.hear(world)?;
                 return Ok(true);
             }
         };
@@ -130,6 +130,15 @@ impl<R: 'static, I: Inlet<R>> Receiver<R, I> {
         assert!(batch.rows.is_empty(), "an inlet left rows in its batch");
         self.life.tell(Signal::Flush, world.now, |control| self.inlet.control(control))?;
         Ok(true)
+    }
+
+    /// Has the inlet go on with what it holds.
+    fn advance(&mut self, world: &World) -> Result<bool, Error> {
+        let moved = self.inlet.advance();
+        if moved {
+            self.life.tell(Signal::Flush, world.now, |control| self.inlet.control(control))?;
+        }
+        Ok(moved)
     }
 
     /// Whether all senders have closed the open epoch, all their batches have arrived and all have been run.
@@ -165,10 +174,10 @@ impl<R: 'static, I: Inlet<R>> Stage for Receiver<R, I> {
             self.life.tell(Signal::Flush, world.now, |control| self.inlet.control(control))?;
             return Ok(true);
         }
-        if self.run_batch(open, world)? {
+        if self.advance(world)? || self.run_batch(open, world)? {
             return Ok(true);
         }
-        if self.is_complete(open) {
+        if self.is_complete(open) && self.inlet.is_drained() {
             self.stash.remove(&open);
             self.life.close(world, |control| self.inlet.control(control))?;
             return Ok(true);

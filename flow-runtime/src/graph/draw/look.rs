@@ -35,10 +35,14 @@ pub(super) const fn look(kind: &Kind) -> Look {
         | Kind::StatefulFlatMap
         | Kind::Process
         | Kind::Window
-        | Kind::Chunk => STATEFUL,
+        | Kind::Chunk
+        | Kind::Running
+        | Kind::Total
+        | Kind::TopK
+        | Kind::SequenceGap => STATEFUL,
         Kind::Dedupe => Look { keeps_items: true, ..STATEFUL },
         Kind::KeyBy | Kind::Rebalance | Kind::Merge => BOUNDARY,
-        Kind::Connect => Look { keeps_items: false, ..BOUNDARY },
+        Kind::Connect | Kind::AsyncMap | Kind::Enrich => Look { keeps_items: false, ..BOUNDARY },
         Kind::Broadcast => Look { keeps_items: false, is_value: true, ..BOUNDARY },
         Kind::Branch => Look { mermaid: ("{", "}"), dot: "diamond", ..STEP },
         Kind::Sink => Look { mermaid: ("[(", ")]"), dot: "cylinder", ..STEP },

@@ -161,7 +161,7 @@ fn flip(attack: &mut Attack, step: usize) {
             }
         }
     }
-    assert!(attack.count(Part::Copy, Came::Repaired) > 500, "{:?}", attack.came);
+    assert!(attack.count(Part::Copy, Came::Repaired) > 400, "{:?}", attack.came);
     assert!(attack.count(Part::Needed, Came::Refused) > 300, "{:?}", attack.came);
     assert!(attack.count(Part::Past, Came::Unseen) > 0, "{:?}", attack.came);
 }

@@ -124,7 +124,7 @@ fn commits_are_kept_for_a_time() {
         let log = uncompacted().keep_for(Duration::from_secs(25));
         let env = schedule(&disk, 1);
         // Ten seconds pass between the runs.
-        crate::env::Env::not_before(&*env, crate::time::Timestamp(count as i64 * 10_000_000));
+        crate::env::Env::not_before(&*env, Timestamp(count as i64 * 10_000_000));
         flow.recovery(log).simulate_on(env).expect("the run succeeds");
     }
     assert_eq!(epochs(&disk), [4, 5, 6]);

@@ -65,6 +65,17 @@ pub struct EntryMut<'a, K, V> {
     pub state: &'a mut V,
 }
 
+/// What has become of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Swept {
+    /// It is as it was.
+    Same,
+    /// It is to be saved.
+    Changed,
+    /// It is to be forgotten.
+    Gone,
+}
+
 /// What a step keeps per key.
 pub struct Table<K, V> {
     slots: Slots<K, V>,
@@ -172,6 +183,13 @@ impl<K, V> Table<K, V> {
         Some(&slot.value)
     }
 
+    /// The entry of a key, if there is any, to be looked at.
+    #[inline(always)]
+    pub(crate) fn find_entry(&self, hash: u64, key: &impl Lookup<K>) -> Option<(&K, &V)> {
+        let slot = self.slots.find(hash, |stored| key.is(stored))?;
+        Some((&slot.key, &slot.value))
+    }
+
     /// The state of a key, if there is any, marked as changed.
     pub fn find_mut(&mut self, hash: u64, key: &K) -> Option<&mut V>
     where
@@ -267,6 +285,37 @@ impl<K: Key, V> Table<K, V> {
                 dropped.push((slot.group(part, GROUPS), key));
             }
             keeps
+        });
+        result
+    }
+
+    /// Goes through all entries, once or twice: `each` says what has become of one.
+    ///
+    /// # Errors
+    /// When a key cannot be encoded.
+    pub(crate) fn sweep(
+        &mut self,
+        mut each: impl FnMut(&K, &mut V) -> Swept,
+    ) -> Result<(), LoadError> {
+        let mut result = Ok(());
+        // It may be most of them: listing them would be for nothing.
+        self.unlisted = 0;
+        let (stamp, Journal { saves, dropped, .. }) = (self.stamp, &mut *self.journal);
+        self.slots.retain(|part, slot| match each(&slot.key, &mut slot.value) {
+            Swept::Same => true,
+            Swept::Changed => {
+                slot.stamp = stamp;
+                true
+            }
+            Swept::Gone => {
+                if *saves {
+                    let mut key = Vec::new();
+                    let saved = save_key(&slot.key, &mut key);
+                    result = std::mem::replace(&mut result, Ok(())).and(saved);
+                    dropped.push((slot.group(part, GROUPS), key));
+                }
+                false
+            }
         });
         result
     }
@@ -374,6 +423,17 @@ impl<K: Key, V> Table<K, V> {
         Ok(())
     }
 
+    /// Goes through all entries, and marks them as changed.
+    pub(crate) fn each_changed(&mut self, mut each: impl FnMut(&K, &mut V)) {
+        // All of them: listing them would be for nothing.
+        self.unlisted = 0;
+        let stamp = self.stamp;
+        self.slots.iter_mut().for_each(|slot| {
+            slot.stamp = stamp;
+            each(&slot.key, &mut slot.value);
+        });
+    }
+
     /// Goes through all entries without marking them as changed.
     pub(crate) fn each_mut(&mut self, mut each: impl FnMut(&K, &mut V)) {
         self.slots.iter_mut().for_each(|slot| each(&slot.key, &mut slot.value));
@@ -410,6 +470,8 @@ mod tests {
         Forget(u16),
         /// Drops the keys that leave this rest.
         Retain(u16),
+        /// Takes the state of those away that leave this rest, and touches all.
+        Each(u16),
         Barrier,
     }
 
@@ -420,6 +482,7 @@ mod tests {
             2 => key().prop_map(Op::Touch),
             3 => key().prop_map(Op::Forget),
             1 => (0..3_u16).prop_map(Op::Retain),
+            1 => (0..4_u16).prop_map(Op::Each),
             1 => Just(Op::Barrier),
         ]
     }
@@ -481,6 +544,16 @@ mod tests {
                     }
                     Op::Retain(rest) => {
                         table.retain(|key, _| key % 3 != rest).expect("keys can be encoded");
+                    }
+                    Op::Each(rest) => {
+                        let mut gone = Vec::new();
+                        table.each_changed(|key, value| {
+                            if key % 3 == rest {
+                                *value = 0;
+                                gone.push(hash(*key));
+                            }
+                        });
+                        gone.into_iter().for_each(|hash| table.forget(hash));
                     }
                     Op::Barrier => {
                         last = save(&mut table, &mut saved);

@@ -284,11 +284,11 @@ impl<K, V> Slots<K, V> {
     }
 
     /// Removes the entries for which `keep` says false; it may be asked twice about one that stays.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(usize, &Slot<K, V>) -> bool) {
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(usize, &mut Slot<K, V>) -> bool) {
         for (number, part) in self.parts.iter_mut().enumerate() {
             let mut at = 0;
-            while let Some(slot) = part.slots.get(at) {
-                if slot.as_ref().is_some_and(|slot| !keep(number, slot)) {
+            while let Some(slot) = part.slots.get_mut(at) {
+                if slot.as_mut().is_some_and(|slot| !keep(number, slot)) {
                     part.remove(at);
                     self.len -= 1;
                 } else {

@@ -13,6 +13,7 @@ use crate::graph::Kind;
 use crate::recovery::manifest::StepSpec;
 use crate::recovery::recovered::Restoring;
 use crate::state::{EntryMut, InItem, KeyHasher, Lent, Reader, Saved, Shape, Table};
+use crate::steps::keeping::end_epoch;
 use crate::steps::{Process, ProcessContext};
 use crate::stream::Keyed;
 use crate::time::{Epoch, Timestamp};
@@ -309,11 +310,7 @@ where
                 self.fire(By::Event, Timestamp::MAX, Timestamp::MAX, number);
             }
             Signal::Barrier(_) => {
-                if let Some(changes) = control.changes() {
-                    self.table.gather(&self.id, changes, Entry::is_gone, Saved::save);
-                }
-                self.table.end_epoch(Entry::is_gone);
-                control.keeps(&self.id, self.table.len(), self.table.bytes());
+                end_epoch(&self.id, &mut self.table, control, Entry::is_gone);
             }
             Signal::Restore => {
                 if let Some(from) = control.restored()
