@@ -13,7 +13,8 @@
 //! | | `price` | u64 | that price, in cents |
 //! | | `time_ms` | u64 | when it was bid, in milliseconds since 1970 |
 //!
-//! Both find the most of each auction first, on all workers, and then the most of all auctions, on the worker that the window is dealt to.
+//! For q5 the bids of each auction are counted on all workers, and the counts of a window compared on the worker that the window is dealt to. For q7 each
+//! worker finds the highest of the bids that it has read, and one the highest of these.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -34,20 +35,21 @@ trait Amount: State + Clone {
     fn amount(&self) -> u64;
 }
 
-/// Those with the largest amount.
-fn most<T: Amount>() -> impl Aggregate<T, Out = Vec<T>> {
+/// Of what `part` takes from each item: those with the largest amount.
+fn most<A: 'static, T: Amount>(part: fn(A) -> T) -> impl Aggregate<A, Out = Vec<T>> {
     let put = |most: &mut Vec<T>, item: T| {
         let before = most.first().map(Amount::amount);
-        match item.amount().cmp(&before.unwrap_or(0)) {
-            Ordering::Less if before.is_some() => {}
-            Ordering::Equal if before.is_some() => most.push(item),
-            _ => *most = vec![item],
+        match before.map_or(Ordering::Greater, |before| item.amount().cmp(&before)) {
+            Ordering::Less => {}
+            Ordering::Equal => most.push(item),
+            Ordering::Greater => *most = vec![item],
         }
     };
+    let add = move |most: &mut Vec<T>, item: A| put(most, part(item));
     let merge = move |most: &mut Vec<T>, other: &Vec<T>| {
         other.iter().for_each(|item| put(most, item.clone()));
     };
-    aggregate::fold(Vec::new(), put, merge)
+    aggregate::fold(Vec::new(), add, merge)
 }
 
 /// A row of q5.
@@ -67,8 +69,9 @@ impl Amount for Hot {
 }
 
 #[map]
-fn heat((auction, window): (u64, Windowed<u64>)) -> Hot {
-    Hot { start_ms: ms(window.start), end_ms: ms(window.end), auction, bids: window.value }
+fn heat((auction, window): (u64, Windowed<u64>)) -> Windowed<Hot> {
+    let (start_ms, end_ms) = (ms(window.start), ms(window.end));
+    window.with(|bids| Hot { start_ms, end_ms, auction, bids })
 }
 
 /// Hot items.
@@ -86,17 +89,15 @@ pub(crate) fn q5<E: Source<Item = Event>, O: Sink<Stream<Hot>>>(
     fail(late);
     let each = entries(counts);
     let heats = heat(each);
-    let by_window = key_by(heats, |heat| heat.start_ms);
+    let by_window = key_by(heats, |heat| heat.start);
     // Results have the last time of their window. Of the windows of two seconds there is one that ends when it does.
-    let (hottest, late_heats) = window(by_window, Tumbling::of(HOP), most::<Hot>());
-    fail(late_heats);
+    let hottest = rollup(by_window, Tumbling::of(HOP), most(|heat: Windowed<Hot>| heat.value));
     let lists = values(hottest);
     let rows = flat_map(lists, |hottest| hottest.value);
     sink(rows, out);
 }
 
 /// A row of q7.
-#[stateful]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct High {
     start_ms: u64,
@@ -107,12 +108,6 @@ pub(crate) struct High {
 impl Amount for Bid {
     fn amount(&self) -> u64 {
         self.price
-    }
-}
-
-impl Amount for High {
-    fn amount(&self) -> u64 {
-        self.bid.price
     }
 }
 
@@ -132,15 +127,8 @@ pub(crate) fn q7<E: Source<Item = Event>, O: Sink<Stream<High>>>(
     let all = source(events);
     let timed = event_time(all, |event| event.at(), disorder);
     let bids = bid(timed);
-    let by_auction = key_by(bids, |bid| bid.auction);
-    let (best, late) = window(by_auction, Tumbling::of(TEN_SECONDS), most::<Bid>());
+    let (best, late) = window_all(bids, Tumbling::of(TEN_SECONDS), most(|bid: Bid| bid));
     fail(late);
-    let each = values(best);
-    let highs = high(each);
-    let by_window = key_by(highs, |high| high.start_ms);
-    let (highest, late_highs) = window(by_window, Tumbling::of(TEN_SECONDS), most::<High>());
-    fail(late_highs);
-    let lists = values(highest);
-    let rows = flat_map(lists, |highest| highest.value);
+    let rows = high(best);
     sink(rows, out);
 }
