@@ -20,6 +20,11 @@ bench *ARGS:
 guard *ARGS:
     bash bench/guard/check.sh {{ARGS}}
 
+# The rows of the Nexmark queries, against SQL in DuckDB, which pip fetches.
+nexmark-check *ARGS:
+    cargo build --release -p flow-examples --example nexmark
+    python3 examples/nexmark-check.py {{ARGS}} target/release/examples/nexmark
+
 # The same keyed work on Bytewax and on Flink, fetched from PyPI.
 engines:
     bash bench/engines/bytewax.sh

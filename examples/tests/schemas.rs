@@ -5,6 +5,8 @@
 mod cart;
 #[path = "../examples/cart_v2.rs"]
 mod cart_v2;
+#[path = "../examples/nexmark/main.rs"]
+mod nexmark_queries;
 #[path = "../examples/parking.rs"]
 mod parking;
 #[path = "../examples/trades.rs"]
