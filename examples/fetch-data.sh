@@ -90,10 +90,11 @@ with zipfile.ZipFile(package) as files:
     def write(name, lines):
         with gzip.open(os.path.join(out, name + ".jsonl.gz"), "wt", compresslevel=6) as to:
             to.writelines(lines)
-    # Each of these is one array in one line; the examples read one report a line.
+    # Each of these is one array in one line, aircraft by aircraft; the examples read one report a line, in the order in which they were heard.
     for name in ["quickstart", "switzerland"]:
         array = gzip.decompress(files.read(f"traffic/data/samples/collections/{name}.json.gz"))
-        write(name, (json.dumps(report, separators=(",", ":")) + "\n" for report in json.loads(array)))
+        reports = sorted(json.loads(array), key=lambda report: report["timestamp"])
+        write(name, (json.dumps(report, separators=(",", ":")) + "\n" for report in reports))
     raw = files.read("traffic/data/samples/rs1090/full_flight_short.jsonl").decode()
     write("raw", raw.splitlines(keepends=True))
 PYTHON

@@ -72,7 +72,8 @@ impl EventTime {
         EventTime { watermark: Timestamp::MIN, standing: Standing::Ended };
 
     /// What several inputs come to: the earliest watermark of those that are active; if none is, the latest of those that are
-    /// idle. What has ended counts for nothing. It never goes back behind `before`. `None` while any input has told nothing.
+    /// idle. What has ended counts for nothing, until all has: then the earliest of those that had come to a time. It never goes back behind
+    /// `before`. `None` while any input has told nothing.
     pub fn of_all(
         inputs: impl Iterator<Item = Option<EventTime>> + Clone,
         before: Option<EventTime>,
@@ -86,7 +87,8 @@ impl EventTime {
         let watermark = match standing {
             Standing::Active => marks.min(),
             Standing::Idle => marks.max(),
-            Standing::Ended => None,
+            // Or else what has ended before it was heard of here would pass for input without times.
+            Standing::Ended => marks.filter(|mark| *mark > Timestamp::MIN).min(),
         };
         let before = before.map_or(Timestamp::MIN, |before| before.watermark);
         Some(EventTime { watermark: watermark.unwrap_or(before).max(before), standing })

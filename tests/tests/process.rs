@@ -137,3 +137,61 @@ fn timers_survive_crashes_and_fire_once() {
     .run();
     assert!(report.crashes > 50, "{report:?}");
 }
+
+/// Says each second of a key that it is there, for ever, and once that it has grown old.
+struct Alive;
+
+impl Process for Alive {
+    type Key = u8;
+    type In = i64;
+    type Out = (i64, bool);
+    type State = ();
+    type Timer = bool;
+
+    fn on_item(&self, known: &mut Option<()>, _: i64, cx: &mut ProcessContext<'_, Self>) {
+        *known = Some(());
+        cx.set_timer(cx.time().after(Duration::from_secs(1)), false);
+        cx.set_timer(cx.time().after(Duration::from_secs(10)), true);
+    }
+
+    fn on_timer(&self, _: &mut Option<()>, is_old: bool, cx: &mut ProcessContext<'_, Self>) {
+        cx.emit((cx.time().0 / 1_000_000, is_old));
+        if !is_old {
+            cx.set_timer(cx.time().after(Duration::from_secs(1)), false);
+        }
+    }
+}
+
+#[dataflow]
+fn alive<S: Source<Item = (u8, i64)>, O: Sink<Stream<(u8, (i64, bool))>>>(items: S, out: O) {
+    let all = source(items);
+    let timed = event_time(all, |item| Timestamp::from_secs(item.1), Disorder::none());
+    let by_key = key_by(timed, |item| item.0);
+    let times = map(by_key, |item| item.1);
+    let said = process(times, Alive);
+    let rows = entries(said);
+    sink(rows, out);
+}
+
+#[test]
+fn timers_that_are_set_at_the_end_of_all_stay() {
+    // A timer that sets itself again would never be done, and those set before it, for later, must fire all the same.
+    let report = Sim::new(|world| {
+        alive(world.source("items", [(1, 0), (2, 2), (1, 3)]), world.sink("said")).finish()
+    })
+    .crash_everywhere()
+    // How far event time comes before the end depends on batches; each timer that is set by then fires at it, once.
+    .any_order_of_arrival()
+    .check(|outcome| {
+        let rows = outcome.rows::<(u8, (i64, bool))>("said");
+        let of = |key, is_old| {
+            let rows = rows.iter().filter(move |row| (row.0, row.1.1) == (key, is_old));
+            rows.map(|row| row.1.0).collect::<Vec<_>>()
+        };
+        assert_eq!((of(1, true), of(2, true)), (vec![13], vec![12]), "{rows:?}");
+        assert_eq!(of(1, false).last(), Some(&4), "{rows:?}");
+        assert!(matches!(of(2, false)[..], [3] | [3, 4]), "{rows:?}");
+    })
+    .run();
+    assert!(report.crashes > 20, "{report:?}");
+}

@@ -4,6 +4,9 @@
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+pub(crate) mod flights;
+#[cfg(unix)]
+pub(crate) mod kills;
 #[cfg(unix)]
 pub(crate) mod power;
 #[cfg(unix)]

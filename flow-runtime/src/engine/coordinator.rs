@@ -259,7 +259,9 @@ impl<'a> Coordinator<'a> {
             return Some((self.epoch.next(), Then::Stop));
         }
         if self.exhausted == self.link.workers {
-            let then = if self.orders.finish { Then::Finish } else { Then::Stop };
+            // Once: what an earlier run has emitted at the end of all is not followed by another end.
+            let finishes = self.orders.finish && !self.had_finished();
+            let then = if finishes { Then::Finish } else { Then::Stop };
             return Some((self.epoch.next(), then));
         }
         if !self.partitions.is_empty() {
@@ -286,6 +288,11 @@ impl<'a> Coordinator<'a> {
                 Some(next)
             }
         }
+    }
+
+    /// Whether an earlier run has ended the input for good.
+    fn had_finished(&self) -> bool {
+        self.link.recovered.as_ref().is_some_and(|recovered| recovered.finished)
     }
 
     /// Whether so much waits for the disk that no more may be gathered.
@@ -315,13 +322,12 @@ impl<'a> Coordinator<'a> {
 
     fn close(&mut self, now: Timestamp, next: Epoch, then: Then) {
         let marker = Marker { barrier: self.next, next, then };
-        let had_finished = self.link.recovered.as_ref().is_some_and(|recovered| recovered.finished);
         self.link.tell_committer(ToCommitter::Closing(Closing {
             barrier: self.next,
             epoch: self.epoch,
             next,
             at: now,
-            finishes: then == Then::Finish && !had_finished,
+            finishes: then == Then::Finish,
         }));
         tracing::debug!(
             barrier = marker.barrier.0,

@@ -95,7 +95,13 @@ impl<T: Saved + Ord> Timers<T> {
 
     /// When the key is to be put on the agenda; `None` if it is there in time, or has nothing to do.
     pub(crate) fn arm(&mut self, by: By) -> Option<Timestamp> {
-        let next = self.set.iter().filter(|timer| timer.by == by).map(|timer| timer.at).min()?;
+        self.arm_before(by, u64::MAX)
+    }
+
+    /// The same of the timers that were set before `number`.
+    pub(crate) fn arm_before(&mut self, by: By, number: u64) -> Option<Timestamp> {
+        let due = |timer: &&Pending<T>| timer.by == by && timer.number < number;
+        let next = self.set.iter().filter(due).map(|timer| timer.at).min()?;
         let armed = &mut self.armed.0[by as usize];
         if next < *armed {
             *armed = next;

@@ -165,6 +165,13 @@ impl<P: Process, D: Consumer<Keyed<P::Key, P::Out>>> Calling<'_, P, D> {
         state.is_gone()
     }
 
+    fn agenda(&mut self, by: By) -> &mut Agenda {
+        match by {
+            By::Event => self.by_event,
+            By::Processing => self.by_processing,
+        }
+    }
+
     fn arm(&mut self, entry: &mut EntryOf<P>) {
         if let Some(at) = entry.timers.arm(By::Event) {
             self.by_event.add(at, entry.hash);
@@ -224,13 +231,11 @@ impl<P: Process, D: Consumer<Keyed<P::Key, P::Out>>> Processing<P, D> {
     /// Fires what is due at `until`, in the order of time, of the keys' hashes, and of tags; of the timers that were set before
     /// `number`.
     fn fire(&mut self, by: By, until: Timestamp, watermark: Timestamp, number: u64) {
+        // The keys with timers that were set later. They are put on the agenda behind the loop, which would find them for ever.
+        let mut later: Vec<u64> = Vec::new();
         loop {
             let (table, mut calling) = self.calling(watermark);
-            let agenda = match by {
-                By::Event => &mut *calling.by_event,
-                By::Processing => &mut *calling.by_processing,
-            };
-            let Some((at, hash)) = agenda.take_due(until) else { return };
+            let Some((at, hash)) = calling.agenda(by).take_due(until) else { break };
             let mut gone = false;
             table.each_of_hash(hash, |key, entry| {
                 if entry.hash != hash || !entry.timers.is_named(by, at) {
@@ -250,12 +255,28 @@ impl<P: Process, D: Consumer<Keyed<P::Key, P::Out>>> Processing<P, D> {
                     note.clear();
                 }
                 gone |= entry.is_gone();
-                calling.arm(entry);
+                if fired || number == u64::MAX {
+                    calling.arm(entry);
+                } else {
+                    later.push(hash);
+                    if let Some(at) = entry.timers.arm_before(by, number) {
+                        calling.agenda(by).add(at, hash);
+                    }
+                }
                 fired
             });
             if gone {
                 table.forget(hash);
             }
+        }
+        let (table, mut calling) = self.calling(watermark);
+        for hash in later {
+            table.each_of_hash(hash, |_, entry| {
+                if entry.hash == hash {
+                    calling.arm(entry);
+                }
+                false
+            });
         }
     }
 
