@@ -209,6 +209,10 @@ where
                     control.use_time();
                 }
             }
+            // What is due goes out before the steps behind are told the time.
+            Signal::Tick => {
+                self.advance();
+            }
             Signal::Watermark(time) => {
                 let behind = self.begun + self.waiting.len() as u64;
                 self.watermarks.push_back((behind, time));

@@ -46,9 +46,9 @@ use crate::stream::Token;
 /// }
 ///
 /// # fn main() -> Result<(), flow_runtime::Error> {
-/// let ((known, prices), (unknown, reasons)) = (collect(), collect());
+/// let ((known, found), (unknown, reasons)) = (collect(), collect());
 /// prices(vec!["tea".into(), "cake".into()], known, unknown).workers(1).spawn()?.wait()?;
-/// assert_eq!(prices.take(), [300]);
+/// assert_eq!(found.take(), [300]);
 /// assert_eq!(reasons.take(), ["given up after 1 attempt: there is no cake"]);
 /// # Ok(())
 /// # }
