@@ -12,6 +12,18 @@ test:
 words *ARGS:
     cargo run --release --example word_count -- {{ARGS}}
 
+# Flights of aircraft, made of position reports: `just flights --generate 100000 --out flights.csv --late late.jsonl`.
+flights *ARGS:
+    cargo run --release --example sessions -- {{ARGS}}
+
+# Bars of a second, a minute and an hour, made of trades: `just bars --out FOLDER`, which exists.
+bars *ARGS:
+    cargo run --release --example bars -- {{ARGS}}
+
+# Card payments, judged by rules that change: `just fraud SHOP --generate 20000`.
+fraud *ARGS:
+    cargo run --release --example fraud -- {{ARGS}}
+
 # Side by side with hand-written loops. The crate is not a member of the workspace.
 bench *ARGS:
     cargo run --release --manifest-path bench/Cargo.toml -- {{ARGS}}

@@ -291,8 +291,8 @@ pub(crate) fn row(random: &mut Random, terminal: u64, n: u64) -> String {
 /// The rules that a shop begins with, and one that is tightened after a day.
 const RULES: &str = r#"{"from":0,"rule":"payments_per_minute","limit":2}
 {"from":0,"rule":"merchants_per_hour","limit":6}
-{"from":0,"rule":"cents_per_day","limit":1000000}
-{"from":1577923200000,"rule":"cents_per_day","limit":600000}
+{"from":0,"rule":"cents_per_day","limit":2500000}
+{"from":1577923200000,"rule":"cents_per_day","limit":2000000}
 "#;
 
 /// Makes a shop, where there is none: rules, and the payments of three terminals.

@@ -168,7 +168,7 @@ fn bars_survive_a_crash_anywhere() {
         let file = |name| CsvFile::at(world.output(name));
         let venues = world.partitions("venues", venues.clone());
         let fill_for = Duration::from_secs(12);
-        program::bars(venues, fill_for, file("seconds"), file("minutes"), file("hours"))
+        program::bars(venues, fill_for, file("seconds"), file("minutes"), file("hours")).finish()
     })
     .rechunk()
     .crash_everywhere()

@@ -40,11 +40,15 @@ struct Outputs {
 /// The reference: the alerts of all payments, whatever the rules have become by when they are judged.
 fn alerts(paid: &[Paid], changes: &[Change]) -> BTreeSet<String> {
     let mut alerts = BTreeSet::new();
+    let mut cards: BTreeMap<&str, Vec<&Paid>> = BTreeMap::new();
+    for payment in paid {
+        cards.entry(&payment.1).or_default().push(payment);
+    }
     for (id, card, at, ..) in paid {
+        let of_card = &cards[card.as_str()];
         let before = |time| {
-            let is_within =
-                move |p: &&Paid| p.1 == *card && (p.2, p.0) <= (*at, *id) && p.2 > at - time;
-            paid.iter().filter(is_within)
+            let is_within = move |p: &&&Paid| (p.2, p.0) <= (*at, *id) && p.2 > at - time;
+            of_card.iter().filter(is_within)
         };
         let merchants: BTreeSet<_> = before(3_600_000).map(|p| p.3).collect();
         let found = [
@@ -77,10 +81,13 @@ fn reference(rows: &[String], changes: &[Change]) -> Outputs {
             panic!("a row has other columns: {row}");
         };
         let number = |text: &str| text.parse::<i64>().ok();
-        match (number(cents), number(at)) {
-            (None, _) => drop(outputs.unreadable.insert(row.clone())),
-            (Some(_), at) if at.is_none_or(|at| at < FIRST_DAY) => {
-                drop(outputs.untimed.insert(row.clone()))
+        let at = number(at).filter(|at| *at >= FIRST_DAY);
+        match (number(cents), at) {
+            (None, _) => {
+                outputs.unreadable.insert(row.clone());
+            }
+            (Some(_), None) => {
+                outputs.untimed.insert(row.clone());
             }
             (cents, at) => {
                 let part = |number: Option<i64>| number.expect("a number") as u64;
@@ -171,7 +178,7 @@ impl Shop {
 }
 
 /// Limits that a shop has one after the other: of payments a minute, of merchants an hour, of cents a day.
-const LIMITS: [[u64; 3]; 3] = [[1, 4, 900_000], [2, 6, 300_000], [1, 2, 500_000]];
+const LIMITS: [[u64; 3]; 3] = [[1, 4, 200_000], [2, 6, 300_000], [1, 2, 500_000]];
 
 #[cfg(unix)]
 #[test]

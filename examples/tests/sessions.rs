@@ -103,7 +103,7 @@ fn flights_are_what_a_plain_loop_makes_of_the_reports_that_are_not_late() {
     // On one worker receivers are read in turn, so those that were held up for hours are late for certain.
     succeed(sessions(&input, &folder).args(["--workers", "1"]));
     let (replaced, late) = check_files(&heard, &folder);
-    assert!(replaced > 3 && late > 20, "{replaced} flights were replaced, {late} reports are late");
+    assert!(replaced > 0 && late > 20, "{replaced} flights were replaced, {late} reports are late");
     succeed(sessions(&input, &folder).args(["--workers", "4"]));
     check_files(&heard, &folder);
 }
@@ -179,7 +179,7 @@ fn flights_that_become_one_survive_a_crash_anywhere() {
     let report = Sim::new(move |world| {
         let out = CsvFile::at(world.output("flights.csv")).header(true);
         let late = JsonLinesFile::at(world.output("late.jsonl"));
-        program::sessions(world.partitions("receivers", input.clone()), out, late)
+        program::sessions(world.partitions("receivers", input.clone()), out, late).finish()
     })
     .rechunk()
     .crash_everywhere()

@@ -66,6 +66,7 @@ impl From<jiff::Timestamp> for Timestamp {
     }
 }
 
+#[allow(clippy::disallowed_types)] // Nobody is asked for the time here.
 impl From<std::time::SystemTime> for Timestamp {
     fn from(at: std::time::SystemTime) -> Timestamp {
         let epoch = std::time::SystemTime::UNIX_EPOCH;

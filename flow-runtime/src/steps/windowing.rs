@@ -151,7 +151,7 @@ pub(crate) enum When {
     /// For most keys at the same times: all are gone through. This is the first of these times.
     Together(Timestamp),
     /// Key by key.
-    Apart(Agenda),
+    Apart(Box<Agenda>),
 }
 
 /// When agendas name the key next.
@@ -245,7 +245,7 @@ where
             by_event: if together {
                 When::Together(Timestamp::MAX)
             } else {
-                When::Apart(Agenda::new())
+                When::Apart(Box::new(Agenda::new()))
             },
             by_processing: Agenda::new(),
             clock: Clock::new(),
