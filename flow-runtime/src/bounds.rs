@@ -255,26 +255,6 @@ pub trait SameKey<K> {}
 #[diagnostic::do_not_recommend]
 impl<K, T> SameKey<K> for Keyed<K, T> {}
 
-/// What a stream of changes of a table carries.
-#[diagnostic::on_unimplemented(
-    message = "`changelog_join` takes changes of a table, `Option<Row>`, but `{Self}` is given",
-    label = "not an `Option`",
-    note = "`Some(row)` sets the row of a key and `None` takes it away; where rows are never taken away, use `table_join`"
-)]
-pub trait IsChange: 'static {
-    /// The row.
-    type Row: 'static;
-    /// The row that counts from now on.
-    fn row(self) -> Option<Self::Row>;
-}
-#[diagnostic::do_not_recommend]
-impl<B: 'static> IsChange for Option<B> {
-    type Row = B;
-    fn row(self) -> Option<B> {
-        self
-    }
-}
-
 /// One stream, as a single name stands for.
 #[diagnostic::on_unimplemented(
     message = "one name is given here to what a step yields, which is not one stream",

@@ -9,12 +9,28 @@ use flow_tests::recovery::On;
 use crate::interval::near;
 use crate::{Row, SECOND, at};
 
+/// Takes its time from an item: no `event_time` is missing, and yet there is none.
+struct Timeless;
+
+impl Process for Timeless {
+    type Key = u8;
+    type In = Row;
+    type Out = Row;
+    type State = bool;
+    type Timer = ();
+    fn on_item(&self, _: &mut Option<bool>, item: Row, cx: &mut ProcessContext<'_, Self>) {
+        cx.emit_at(Timestamp::MIN, item);
+    }
+}
+
 #[dataflow]
 fn untimed(rows: Given<Row>) {
     let all = source(rows);
-    let by_key = key_by(all, |row| row.0);
-    let (matched, unmatched, late) =
-        interval_join(by_key, by_key, Interval::between(SECOND, SECOND));
+    let timed = event_time(all, at, Disorder::none());
+    let by_key = key_by(timed, |row| row.0);
+    let timeless = process(by_key, Timeless);
+    let interval = Interval::between(SECOND, SECOND);
+    let (matched, unmatched, late) = interval_join(timeless, by_key, interval);
     discard(matched, "is not looked at");
     discard(unmatched, "is not looked at");
     discard(late, "is not looked at");
@@ -23,10 +39,10 @@ fn untimed(rows: Given<Row>) {
 #[dataflow]
 fn untimed_versions(rows: Given<Row>) {
     let all = source(rows);
-    let by_key = key_by(all, |row| row.0);
     let timed = event_time(all, at, Disorder::none());
-    let timed_by_key = key_by(timed, |row| row.0);
-    let (matched, unmatched) = as_of_join(timed_by_key, by_key, AsOf::keep(SECOND));
+    let by_key = key_by(timed, |row| row.0);
+    let timeless = process(by_key, Timeless);
+    let (matched, unmatched) = as_of_join(by_key, timeless, AsOf::keep(SECOND));
     discard(matched, "is not looked at");
     discard(unmatched, "is not looked at");
 }
@@ -34,9 +50,11 @@ fn untimed_versions(rows: Given<Row>) {
 #[dataflow]
 fn untimed_windows(rows: Given<Row>) {
     let all = source(rows);
-    let by_key = key_by(all, |row| row.0);
-    let (matched, unmatched, late) =
-        window_join(by_key, by_key, Tumbling::of(SECOND), Join::full());
+    let timed = event_time(all, at, Disorder::none());
+    let by_key = key_by(timed, |row| row.0);
+    let timeless = process(by_key, Timeless);
+    let seconds = Tumbling::of(SECOND);
+    let (matched, unmatched, late) = window_join(by_key, timeless, seconds, Join::full());
     discard(matched, "is not looked at");
     discard(unmatched, "is not looked at");
     discard(late, "is not looked at");

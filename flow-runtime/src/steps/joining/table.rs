@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use flow_macros::stateful;
 
-use crate::bounds::{CheckHeld, IsChange, Item, Key, SameKey};
+use crate::bounds::{CheckHeld, Item, Key, SameKey};
 use crate::consumer::{Consumer, Head};
 use crate::control::{Control, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
@@ -121,12 +121,12 @@ impl changelog_join {
         P::default()
     }
     #[doc(hidden)]
-    pub fn __wire<A: Token, B: Token<Item: IsChange>>(
+    pub fn __wire<A: Token, K: 'static, B: 'static>(
         _: A,
-        _: B,
+        _: Keyed<K, Option<B>>,
     ) -> (
-        (Keyed<A::Key, (A::Item, <B::Item as IsChange>::Row)>, Keyed<A::Key, A::Item>),
-        TableJoinPlan<A::Key, A::Item, B::Item, Changed>,
+        (Keyed<A::Key, (A::Item, B)>, Keyed<A::Key, A::Item>),
+        TableJoinPlan<A::Key, A::Item, Option<B>, Changed>,
     ) {
         ((Token::token(), Token::token()), TableJoinPlan(PhantomData))
     }
@@ -155,10 +155,10 @@ impl<B: 'static> TableOf<B> for Replaced {
 #[derive(Debug)]
 pub enum Changed {}
 
-impl<C: IsChange> TableOf<C> for Changed {
-    type Row = C::Row;
-    fn row(change: C) -> Option<C::Row> {
-        change.row()
+impl<B: 'static> TableOf<Option<B>> for Changed {
+    type Row = B;
+    fn row(change: Option<B>) -> Option<B> {
+        change
     }
 }
 
