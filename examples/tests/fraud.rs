@@ -259,7 +259,7 @@ fn a_shop_is_made_once_and_judged() {
 fn a_payment_is_judged_by_the_changes_up_to_one_whatever_happens() {
     let at = |n: u64| FIRST_DAY + n as i64 * 7_000;
     let pay = |n: u64| -> Result<Payment, BadRow> {
-        let card = if n % 5 == 0 { "b" } else { "a" }.to_owned();
+        let card = if n.is_multiple_of(5) { "b" } else { "a" }.to_owned();
         Ok(Payment { id: n, card, at: Some(at(n)), merchant: (n % 4) as u32, cents: 100 * n })
     };
     let bad = BadRow { file: "t".into(), line: 9, message: "no".into(), text: "what".into() };
