@@ -107,6 +107,8 @@ pub enum Kind {
     Process,
     /// Items gathered by event time.
     Window,
+    /// Items gathered by their number.
+    CountWindow,
     /// Partitions by a key.
     KeyBy,
     /// Spreads over the workers.
@@ -160,6 +162,7 @@ impl Kind {
             Kind::EventTime => "event_time",
             Kind::Process => "process",
             Kind::Window => "window",
+            Kind::CountWindow => "count_window",
             Kind::KeyBy => "key_by",
             Kind::Rebalance => "rebalance",
             Kind::Merge => "merge",

@@ -18,6 +18,7 @@ mod branching;
 mod broadcasting;
 mod by_function;
 mod chunking;
+mod counting;
 mod deduping;
 mod ends;
 pub(crate) mod exactly_once;
@@ -39,10 +40,12 @@ pub use aggregating::running;
 pub use branching::{Branch, Either, EitherWays, ResultWays, branch};
 pub use broadcasting::broadcast;
 pub use by_function::{
-    filter, filter_map, flat_map, map, stateful_filter_map, stateful_flat_map, stateful_map,
+    expiring_filter_map, expiring_flat_map, expiring_map, filter, filter_map, flat_map, map,
+    stateful_filter_map, stateful_flat_map, stateful_map,
 };
 pub use chunking::chunk;
-pub use deduping::{Ttl, dedupe};
+pub use counting::count_window;
+pub use deduping::dedupe;
 pub use ends::{Feed, SourceFlow, discard, fail, sink, source};
 pub use gaps::{Gap, sequence_gap};
 pub use keying::{key_by, key_by_ref};
@@ -59,6 +62,8 @@ pub use top::top_k;
 pub use totals::total;
 pub use windowing::window;
 pub use windowing_all::window_all;
+
+pub use crate::expiry::Ttl;
 
 use crate::at_home::AtHome;
 use crate::bounds::Key;

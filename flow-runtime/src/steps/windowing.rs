@@ -10,8 +10,8 @@ use crate::bounds::Key;
 use crate::consumer::{Consumer, Head, KeyInItem, Place};
 use crate::control::{Control, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
-use crate::error::{Error, ErrorKind};
-use crate::event_time::Clock;
+use crate::error::Error;
+use crate::event_time::{Clock, without_time};
 use crate::failure::Note;
 use crate::graph::{Kind, Operator};
 use crate::host::Host;
@@ -169,13 +169,6 @@ pub(crate) struct Windowing<K, A, W: Windows, G: Aggregate<A>, D, L> {
     untimed: bool,
     down: D,
     late: L,
-}
-
-#[cold]
-pub(super) fn without_time(id: &StepId) -> Error {
-    Error::new(ErrorKind::Configuration, "an item without a time has come to a window")
-        .help("put `let timed = event_time(stream, |item| .., Disorder::bounded(..));` behind the source, on every way from a source to the window")
-        .at_step(id)
 }
 
 impl<K, A, W, G, D, L> Windowing<K, A, W, G, D, L>
@@ -489,7 +482,7 @@ where
             Signal::Partition { .. } | Signal::Committed(_) => {}
         }
         if std::mem::take(&mut self.untimed) {
-            control.fail(without_time(&self.id));
+            control.fail(without_time(&self.id, "a window"));
         }
         if let Some(at) = self.by_processing.next() {
             control.wake_at(at);

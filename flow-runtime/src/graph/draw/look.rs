@@ -35,6 +35,7 @@ pub(super) const fn look(kind: &Kind) -> Look {
         | Kind::StatefulFlatMap
         | Kind::Process
         | Kind::Window
+        | Kind::CountWindow
         | Kind::Chunk
         | Kind::Running
         | Kind::Total

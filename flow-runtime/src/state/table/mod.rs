@@ -14,6 +14,7 @@ use crate::recovery::changes::Changes;
 use crate::recovery::older::{Unconverted, convert};
 use crate::recovery::recovered::{Keyed, Restoring};
 use crate::state::key_code::{check_key, form_of, load_key, save_key};
+pub(crate) use crate::state::table::slots::SweptTo;
 use crate::state::table::slots::{Slot, Slots, UNCHANGED};
 use crate::state::{GROUPS, LoadError, Reader, Shape, group_of};
 use crate::stream::Token;
@@ -63,6 +64,14 @@ pub struct EntryMut<'a, K, V> {
     pub key: &'a K,
     /// What is kept for it.
     pub state: &'a mut V,
+}
+
+/// What becomes of an entry that a sweep has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Swept {
+    Kept,
+    Changed,
+    Dropped,
 }
 
 /// What a step keeps per key.
@@ -259,23 +268,45 @@ impl<K: Key, V> Table<K, V> {
         self.unlisted = FEW;
     }
 
-    /// Drops the entries for which `keep` says false.
+    /// Goes through so many slots behind `from`, and does to the entries there what `each` says. Answers where to go on; `None` at the end of the
+    /// table. Entries that move meanwhile because the table grows may be left out, until the next time.
     ///
     /// # Errors
     /// When a key cannot be encoded.
-    pub(crate) fn retain(&mut self, keep: impl Fn(&K, &V) -> bool) -> Result<(), LoadError> {
+    pub(crate) fn sweep(
+        &mut self,
+        from: SweptTo,
+        slots: usize,
+        mut each: impl FnMut(&mut V) -> Swept,
+    ) -> Result<Option<SweptTo>, LoadError> {
         let mut result = Ok(());
-        let Journal { saves, dropped, .. } = &mut *self.journal;
-        self.slots.retain(|part, slot| {
-            let keeps = keep(&slot.key, &slot.value);
-            if !keeps && *saves {
-                let mut key = Vec::new();
-                result = std::mem::replace(&mut result, Ok(())).and(save_key(&slot.key, &mut key));
-                dropped.push((slot.group(part, GROUPS), key));
+        let (stamp, unlisted) = (self.stamp, &mut self.unlisted);
+        let Journal { saves, dropped, changed, .. } = &mut *self.journal;
+        let to = self.slots.sweep(from, slots, |part, slot| {
+            match each(&mut slot.value) {
+                Swept::Kept => {}
+                Swept::Changed => {
+                    if slot.stamp != stamp {
+                        slot.stamp = stamp;
+                        if *unlisted > 0 {
+                            *unlisted -= 1;
+                            changed.push(slot.hash(part));
+                        }
+                    }
+                }
+                Swept::Dropped => {
+                    if *saves {
+                        let mut key = Vec::new();
+                        let saved = save_key(&slot.key, &mut key);
+                        result = std::mem::replace(&mut result, Ok(())).and(saved);
+                        dropped.push((slot.group(part, GROUPS), key));
+                    }
+                    return false;
+                }
             }
-            keeps
+            true
         });
-        result
+        result.map(|()| to)
     }
 
     /// Gathers what has changed since the last barrier, in a run that saves it. `save` appends a value, or says that it is gone.
@@ -426,8 +457,8 @@ mod tests {
         Add(u16),
         Touch(u16),
         Forget(u16),
-        /// Drops the keys that leave this rest.
-        Retain(u16),
+        /// Goes over some slots, drops the keys that leave this rest, and changes those of the next.
+        Sweep(u16, u8),
         /// Takes the state of those away that leave this rest, and touches all.
         Each(u16),
         Barrier,
@@ -439,7 +470,7 @@ mod tests {
             8 => key().prop_map(Op::Add),
             2 => key().prop_map(Op::Touch),
             3 => key().prop_map(Op::Forget),
-            1 => (0..3_u16).prop_map(Op::Retain),
+            1 => (0..3_u16, any::<u8>()).prop_map(|(rest, slots)| Op::Sweep(rest, slots)),
             1 => (0..4_u16).prop_map(Op::Each),
             1 => Just(Op::Barrier),
         ]
@@ -491,7 +522,7 @@ mod tests {
             let mut saved = BTreeMap::new();
             ops.splice(0..0, (0..many).map(Op::Add).chain([Op::Barrier]));
             ops.extend([Op::Barrier, Op::Barrier]);
-            let mut last = 0;
+            let (mut last, mut swept) = (0, None);
             for op in ops {
                 match op {
                     Op::Add(key) => *table.find_or_insert(hash(key), &Lent(&key), || 0).state += 1,
@@ -500,8 +531,17 @@ mod tests {
                         *table.find_or_insert(hash(key), &Lent(&key), || 0).state = 0;
                         table.forget(hash(key));
                     }
-                    Op::Retain(rest) => {
-                        table.retain(|key, _| key % 3 != rest).expect("keys can be encoded");
+                    Op::Sweep(rest, slots) => {
+                        let from = swept.unwrap_or_default();
+                        swept = table.sweep(from, usize::from(slots), |value| match *value % 3 {
+                            _ if *value == 0 => Swept::Kept,
+                            its if u32::from(rest) == its => Swept::Dropped,
+                            its if u32::from(rest + 1) == its => {
+                                *value += 1;
+                                Swept::Changed
+                            }
+                            _ => Swept::Kept,
+                        }).expect("keys can be encoded");
                     }
                     Op::Each(rest) => {
                         let mut gone = Vec::new();
