@@ -53,6 +53,7 @@ pub use keying::{key_by, key_by_ref};
 pub use merging::seal as __seal;
 pub use merging::{connect, merge};
 pub use observe::{Seen, inspect};
+pub(crate) use processing::Processing;
 pub use processing::{Process, ProcessContext, process};
 pub use rebalancing::rebalance;
 pub use reshape::{entries, into_keyed, values};

@@ -371,7 +371,6 @@ mod tests {
                         let mut from = Some(SweptTo::default());
                         while let Some(at) = from {
                             from = slots.sweep(at, few, |_, slot| slot.key % rest != 0);
-                            prop_assert!(from != Some(at), "it goes on");
                         }
                         model.retain(|key, _| key % rest != 0);
                     }
