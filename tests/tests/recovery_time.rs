@@ -275,7 +275,8 @@ macro_rules! orders {
                 #[dataflow]
                 pub(in super::super) fn orders<S: Sink<Stream<(u64, u64)>>>(items: Timed, out: S) {
                     let all = source(items);
-                    let by_key = key_by(all, |n| n % 10);
+                    let timed = event_time(all, |n| Timestamp(*n as i64 * 1000), Disorder::none());
+                    let by_key = key_by(timed, |n| n % 10);
                     let counts = stateful_map(by_key, |cart: &mut $cart, _key, n: u64| {
                         cart.orders += 1;
                         (n, cart.orders.into())

@@ -93,9 +93,10 @@ impl<T: Saved + Ord> Timers<T> {
         is
     }
 
-    /// When the key is to be put on the agenda; `None` if it is there in time, or has nothing to do.
-    pub(crate) fn arm(&mut self, by: By) -> Option<Timestamp> {
-        let next = self.set.iter().filter(|timer| timer.by == by).map(|timer| timer.at).min()?;
+    /// When the key is to be put on the agenda for the timers that were set before `number`; `None` if it is there in time, or has nothing to do.
+    pub(crate) fn arm(&mut self, by: By, number: u64) -> Option<Timestamp> {
+        let counts = |timer: &&Pending<T>| timer.by == by && timer.number < number;
+        let next = self.set.iter().filter(counts).map(|timer| timer.at).min()?;
         let armed = &mut self.armed.0[by as usize];
         if next < *armed {
             *armed = next;

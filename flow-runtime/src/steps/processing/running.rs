@@ -123,11 +123,17 @@ impl<P: Process, D: Consumer<Keyed<P::Key, P::Out>>> Calling<'_, P, D> {
     }
 
     fn arm(&mut self, entry: &mut EntryOf<P>) {
-        if let Some(at) = entry.timers.arm(By::Event) {
-            self.by_event.add(at, entry.hash);
-        }
-        if let Some(at) = entry.timers.arm(By::Processing) {
-            self.by_processing.add(at, entry.hash);
+        self.arm_by(By::Event, entry, u64::MAX);
+        self.arm_by(By::Processing, entry, u64::MAX);
+    }
+
+    /// Sees to it that the agenda names the key in time for the timers that were set before `number`.
+    fn arm_by(&mut self, by: By, entry: &mut EntryOf<P>, number: u64) {
+        if let Some(at) = entry.timers.arm(by, number) {
+            match by {
+                By::Event => self.by_event.add(at, entry.hash),
+                By::Processing => self.by_processing.add(at, entry.hash),
+            }
         }
     }
 }
@@ -192,13 +198,15 @@ where
     /// Fires what is due at `until`, in the order of time, of the keys' hashes, and of tags; of the timers that were set before
     /// `number`.
     fn fire(&mut self, by: By, until: Timestamp, watermark: Timestamp, number: u64) {
+        // Keys with timers that are due and stay. The agenda must not name them before this is over, or it would for ever.
+        let mut staying = Vec::new();
         loop {
             let (table, mut calling) = self.calling(watermark);
             let agenda = match by {
                 By::Event => &mut *calling.by_event,
                 By::Processing => &mut *calling.by_processing,
             };
-            let Some((at, hash)) = agenda.take_due(until) else { return };
+            let Some((at, hash)) = agenda.take_due(until) else { break };
             let mut gone = false;
             table.each_of_hash(hash, |key, entry| {
                 if entry.hash != hash || !entry.timers.is_named(by, at) {
@@ -218,12 +226,22 @@ where
                     note.clear();
                 }
                 gone |= entry.is_gone();
-                calling.arm(entry);
+                calling.arm_by(by, entry, number);
+                if entry.timers.set.iter().any(|timer| timer.number >= number) {
+                    staying.push(hash);
+                }
                 fired
             });
             if gone {
                 table.forget(hash);
             }
+        }
+        let (table, mut calling) = self.calling(watermark);
+        for hash in staying {
+            table.each_of_hash(hash, |_, entry| {
+                calling.arm(entry);
+                false
+            });
         }
     }
 
@@ -254,10 +272,10 @@ where
         let Processing { table, by_event, by_processing, .. } = self;
         table.each_mut(|key, entry| {
             entry.hash = hasher.hash(key);
-            if let Some(at) = entry.timers.arm(By::Event) {
+            if let Some(at) = entry.timers.arm(By::Event, u64::MAX) {
                 by_event.add(at, entry.hash);
             }
-            if let Some(at) = entry.timers.arm(By::Processing) {
+            if let Some(at) = entry.timers.arm(By::Processing, u64::MAX) {
                 by_processing.add(at, entry.hash);
             }
         });
