@@ -186,7 +186,7 @@ fn same(harness: &mut ProcessHarness<Machine>, model: &mut Model) -> Result<(), 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn timers_fire_as_in_a_model(ops in prop::collection::vec(any_op(), 0..120)) {
