@@ -34,9 +34,9 @@ impl Process for Machine {
     fn on_item(&self, calls: &mut Option<u64>, item: Command, cx: &mut ProcessContext<'_, Self>) {
         *calls = Some(calls.unwrap_or(0) + 1);
         match item {
-            Command::Set(tag, at) if tag % 2 == 0 => cx.set_timer(Timestamp(at), tag),
+            Command::Set(tag, at) if tag.is_multiple_of(2) => cx.set_timer(Timestamp(at), tag),
             Command::Set(tag, at) => cx.set_processing_timer(Timestamp(at), tag),
-            Command::Cancel(tag) if tag % 2 == 0 => drop(cx.cancel_timer(&tag)),
+            Command::Cancel(tag) if tag.is_multiple_of(2) => drop(cx.cancel_timer(&tag)),
             Command::Cancel(tag) => drop(cx.cancel_processing_timer(&tag)),
             Command::Forget => *calls = None,
         }
@@ -46,7 +46,9 @@ impl Process for Machine {
         *calls = calls.map(|calls| calls + 1);
         cx.emit(tag);
         match tag.checked_sub(CHAINS) {
-            Some(next) if tag % 2 == 0 => cx.set_timer(Timestamp(cx.time().0 + LATER), next),
+            Some(next) if tag.is_multiple_of(2) => {
+                cx.set_timer(Timestamp(cx.time().0 + LATER), next)
+            }
             Some(next) => cx.set_processing_timer(Timestamp(cx.now().0 + LATER), next),
             None if tag == FORGETS => *calls = None,
             None => {}
@@ -90,7 +92,7 @@ impl Model {
         for key in self.keys.keys().copied().collect::<Vec<_>>() {
             while let Some(known) = self.keys.get_mut(&key) {
                 let due = known.timers.iter().filter(|(tag, (at, set))| {
-                    (*tag % 2 == 0) == event && *at <= until && *set < number
+                    tag.is_multiple_of(2) == event && *at <= until && *set < number
                 });
                 let Some((at, tag)) = due.map(|(tag, (at, _))| (*at, *tag)).min() else { break };
                 known.timers.remove(&tag);
@@ -116,7 +118,8 @@ impl Model {
     fn clock_to(&mut self, now: i64) {
         loop {
             let timers = self.keys.values().flat_map(|known| &known.timers);
-            let by_clock = timers.filter(|(tag, _)| *tag % 2 == 1).map(|(_, (at, _))| *at);
+            let by_clock =
+                timers.filter(|(tag, _)| *!tag.is_multiple_of(2)).map(|(_, (at, _))| *at);
             let Some(next) = by_clock.filter(|at| *at <= now).min() else { break };
             self.now = self.now.max(next);
             self.fire_due();
@@ -174,7 +177,7 @@ fn same(harness: &mut ProcessHarness<Machine>, model: &mut Model) -> Result<(), 
         prop_assert_eq!(harness.state(&key).copied(), known.map(|known| known.calls));
         let of_key = harness.timers_of(&key);
         let mut found: Vec<_> = of_key.iter().map(|(by, at, tag)| (at.0, *by, **tag)).collect();
-        let by = |tag: u8| if tag % 2 == 0 { By::Event } else { By::Processing };
+        let by = |tag: u8| if tag.is_multiple_of(2) { By::Event } else { By::Processing };
         let set = known.into_iter().flat_map(|known| &known.timers);
         let mut expected: Vec<_> = set.map(|(tag, (at, _))| (*at, by(*tag), *tag)).collect();
         expected.sort();
