@@ -118,8 +118,7 @@ impl Model {
     fn clock_to(&mut self, now: i64) {
         loop {
             let timers = self.keys.values().flat_map(|known| &known.timers);
-            let by_clock =
-                timers.filter(|(tag, _)| *!tag.is_multiple_of(2)).map(|(_, (at, _))| *at);
+            let by_clock = timers.filter(|(tag, _)| !tag.is_multiple_of(2)).map(|(_, (at, _))| *at);
             let Some(next) = by_clock.filter(|at| *at <= now).min() else { break };
             self.now = self.now.max(next);
             self.fire_due();
