@@ -19,3 +19,8 @@ pub struct Time;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/windows.md")]
 pub struct Windows;
+
+/// The code of the page on joins.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/joins.md")]
+pub struct Joins;

@@ -146,12 +146,8 @@ impl Events {
         Disorder::bounded(group + Duration::from_secs(1))
     }
 
-    /// All of them, in the order in which they come if one reads all partitions in turn.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Event> {
-        self.generator().take(self.count as usize).map(Event::from)
-    }
-
-    fn generator(&self) -> EventGenerator {
+    /// Makes the events, and goes on behind the last, in the order in which they come if one reads all partitions in turn.
+    pub(crate) fn generator(&self) -> EventGenerator {
         let per_second = self.per_second as usize;
         EventGenerator::new(NexmarkConfig {
             base_time: FIRST_MS,

@@ -29,8 +29,10 @@ const QUERIES: [&str; 11] = ["q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8
 const EVENTS: u64 = 20_000;
 const PER_SECOND: u64 = 200;
 
-fn events() -> Events {
-    Events::new(EVENTS, 3, PER_SECOND)
+/// All of them.
+fn made() -> impl Iterator<Item = Event> {
+    let events = Events::new(EVENTS, 3, PER_SECOND);
+    events.generator().take(EVENTS as usize).map(Event::from)
 }
 
 fn program(query: &str, out: &Path) -> Command {
@@ -76,7 +78,7 @@ fn compare(what: &str, found: &[String], expected: &[String]) {
 #[test]
 fn queries_are_like_loops_with_any_number_of_workers() {
     let (_keep, folder) = folder();
-    let reference = Reference::of(events().iter());
+    let reference = Reference::of(made());
     for query in QUERIES {
         let expected = reference.rows(query);
         for workers in ["1", "3"] {
@@ -120,7 +122,7 @@ fn queries_that_are_killed_write_what_undisturbed_ones_do() {
     let seed = given("FLOW_SEED", 1);
     let (_seed, mut random) = (Seed(seed), Random::of(seed));
     let (_keep, folder) = folder();
-    let reference = Reference::of(events().iter());
+    let reference = Reference::of(made());
     let mut kills = 0;
     for query in QUERIES {
         kills += kill_and_finish(query, &mut random, &folder, 3);
@@ -132,7 +134,7 @@ fn queries_that_are_killed_write_what_undisturbed_ones_do() {
 
 #[test]
 fn events_come_out_of_order_and_are_written_for_others() {
-    let events: Vec<_> = events().iter().take(1_000).collect();
+    let events: Vec<_> = made().take(1_000).collect();
     assert!(events.windows(2).any(|pair| pair[0].time_ms() > pair[1].time_ms()));
     // Each group has the kinds in their proportions, whatever the order.
     let count = |is: fn(&Event) -> bool| events.iter().filter(|event| is(event)).count();
