@@ -285,7 +285,7 @@ fn of_a_state_with_a_map_the_entries_are_saved_that_have_changed() {
     for item in 0..20 {
         machine.item(7, Timestamp::MIN, item);
     }
-    assert_eq!(machine.epoch(), 1 + 20, "the key and its entries");
+    assert_eq!(machine.epoch(), 1 + 1 + 20, "the key, that the map is a new one, and its entries");
     machine.item(7, Timestamp::MIN, 3);
     assert_eq!(machine.epoch(), 1 + 1, "one of them has changed");
     machine.item(7, Timestamp::MIN, 100);
