@@ -76,6 +76,9 @@ operators! {
     ///
     /// The output stays keyed.
     ///
+    /// With `#[stateful_map(ttl)]` the state expires: how long it is kept after a key's last item is said where the step is wired, by a `Ttl` that
+    /// stands last, behind the configuration: `velocity(by_card, Ttl::event_time(WEEK))`.
+    ///
     /// In a test the step runs by itself, with its state saved and restored: `count::harness()`, a `StepHarness` of `flow_runtime::sim`.
     stateful_map, StatefulMap;
     /// A step with state per key, which emits one item or none for every item:

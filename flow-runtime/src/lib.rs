@@ -83,6 +83,7 @@ mod engine;
 mod env;
 mod error;
 mod event_time;
+mod expiry;
 mod failure;
 mod fields;
 pub mod graph;
@@ -168,7 +169,9 @@ pub mod prelude {
     pub use crate::steps::*;
     pub use crate::stream::{Broadcast, Keyed, Stream};
     pub use crate::time::Timestamp;
-    pub use crate::windows::{Calendar, Early, Hopping, Pane, Session, Tumbling, Windowed};
+    pub use crate::windows::{
+        Calendar, Counting, Early, Hopping, Pane, Session, Tumbling, Windowed,
+    };
     pub use crate::{Dataflow, Disorder, EpochPolicy, RecoveryLog, RunOptions};
     pub use flow_macros::*;
 }
@@ -189,7 +192,8 @@ pub mod __private {
     pub use crate::graph::{Edge as GraphEdge, Graph, Kind, Node, Operator, Port};
     pub use crate::host::Host;
     pub use crate::operator::{
-        FilterFn, FilterPlan, Held, Optional, StatefulFn, StatefulPlan, StepFn, StepPlan,
+        ExpiringPlan, FilterFn, FilterPlan, Held, Optional, StatefulFn, StatefulPlan, StepFn,
+        StepPlan,
     };
     pub use crate::plan::*;
     pub use crate::sim::StepHarness;
@@ -202,7 +206,7 @@ pub mod __private {
         Field, LoadError, Reader, Saved, Schema, Shape, State, Variant, load_foreign, save_foreign,
     };
     pub use crate::steps::exactly_once::{Holds, NoEnds, Within};
-    pub use crate::steps::{__seal as seal, AsyncPlan, Branch, Feed, SourceFlow, async_map};
+    pub use crate::steps::{__seal as seal, AsyncPlan, Branch, Feed, SourceFlow, Ttl, async_map};
     pub use crate::stream::{
         Broadcast, ConfigArg, Fixed, Keyed, Slot, Stream, TakenSlot, Token, handle,
     };

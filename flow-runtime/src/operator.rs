@@ -3,23 +3,32 @@
 //! Every annotated function is a type of its own name that implements one of the traits here; the built-in steps
 //! `map`, `filter`, .. implement them for any function. There is no function pointer and no box in between: the
 //! call is known to the compiler and inlined.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `keeping` | how a table of states is saved and restored |
+//! | `expiring` | steps whose state expires |
+
+mod expiring;
+mod keeping;
 
 use std::borrow::Borrow;
 use std::marker::PhantomData;
 
 use crate::bounds::Key;
 use crate::consumer::{Consumer, Head, KeyInItem, Place};
-use crate::control::{Control, Signal};
+use crate::control::Control;
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::failure::Note;
 use crate::host::Host;
 use crate::plan::Plan1;
 use crate::recovery::manifest::StepSpec;
 use crate::state::parts::Part;
-use crate::state::{
-    Checked, EntryMut, InItem, Lent, LoadError, Parted, Reader, Saved, Shape, State, Table,
-};
+use crate::state::{EntryMut, InItem, Lent, Parted, Saved, Shape, State, Table};
 use crate::stream::{Keyed, Token};
+
+pub use expiring::ExpiringPlan;
+pub(crate) use keeping::{Form, keep, keep_as, load_held, save_held};
 
 /// A stateless step: takes an `A`, emits any number of `B`. `C` is its configuration.
 pub trait StepFn<A, C, B>: 'static {
@@ -396,58 +405,6 @@ where
     }
 }
 
-/// Saves and restores a step's table. Apart from the step: it is then compiled once for all steps with the same types of key and state.
-pub(crate) fn keep<K: Key, V: Held>(
-    id: &StepId,
-    table: &mut Table<K, V>,
-    control: &mut Control<'_>,
-) {
-    match control.signal() {
-        Signal::Restore => {
-            if let Some(from) = control.restored()
-                && let Err(error) = table.restore_from(id, &from, load_held::<V>, older_held::<V>)
-            {
-                control.fail(error);
-            }
-        }
-        Signal::Barrier(_) => {
-            if let Some(changes) = control.changes() {
-                // What serde writes of an item need not be what it reads.
-                let checked = V::State::SCHEMA.has_items().then(Checked::few);
-                table.gather(id, changes, V::is_gone, |held, to| {
-                    let start = to.len();
-                    save_held(held, to);
-                    if let Some(checked) = &checked {
-                        checked.saved(Ok::<_, LoadError>(()), &to[start..], load_held::<V>);
-                    }
-                });
-                if let Some(failure) = checked.and_then(|checked| checked.failure(id)) {
-                    control.fail(failure);
-                }
-            }
-            table.end_epoch(V::is_gone);
-            control.keeps(id, table.len(), table.bytes());
-        }
-        _ => {}
-    }
-}
-
-pub(crate) fn load_held<V: Held>(bytes: &[u8]) -> Result<V, LoadError> {
-    V::State::load_all(bytes).map(V::of_state)
-}
-
-fn older_held<V: Held>(was: &Shape) -> Result<Reader<V>, LoadError> {
-    let state = Reader::<V::State>::of(was)?;
-    Ok(Reader::new(move |from| state.read(from).map(V::of_state)))
-}
-
-#[inline]
-pub(crate) fn save_held<V: Held>(held: &V, to: &mut Vec<u8>) {
-    if let Some(state) = held.state() {
-        state.save_own(to);
-    }
-}
-
 /// Whether the key has state after a call.
 #[derive(Clone, Copy)]
 enum Kept {
@@ -506,7 +463,7 @@ where
         to.step(info.saves(|| {
             let schema = <<Op::Held as Held>::State as Saved>::SCHEMA;
             StepSpec::keyed::<Q::Owned>("keyed state", Shape::from(schema))
-                .migrates::<<Op::Held as Held>::State>()
+                .migrates_with_time::<<Op::Held as Held>::State>()
         }));
         self.down.describe(to);
     }

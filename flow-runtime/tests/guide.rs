@@ -46,6 +46,60 @@ mod harness {
     // [end]
 }
 
+mod machine {
+    // [block]
+    use std::time::Duration;
+
+    use flow_runtime::prelude::*;
+    use flow_runtime::sim::{By, ProcessHarness};
+
+    /// Calls a payment that is not confirmed within a minute open.
+    struct Unconfirmed;
+
+    impl Process for Unconfirmed {
+        type Key = u64;
+        type In = bool;
+        type Out = &'static str;
+        type State = ();
+        type Timer = ();
+
+        fn on_item(
+            &self,
+            open: &mut Option<()>,
+            confirmed: bool,
+            cx: &mut ProcessContext<'_, Self>,
+        ) {
+            *open = (!confirmed).then_some(());
+            cx.set_timer(cx.time().after(Duration::from_secs(60)), ());
+        }
+
+        fn on_timer(&self, open: &mut Option<()>, _: (), cx: &mut ProcessContext<'_, Self>) {
+            cx.emit("open");
+            *open = None;
+        }
+    }
+
+    #[test]
+    fn a_payment_is_open_after_a_minute_unless_it_is_confirmed() {
+        let at = Timestamp::from_secs;
+        let mut payments = ProcessHarness::new(Unconfirmed);
+        payments.item(1, at(0), false);
+        payments.item(2, at(10), false);
+        payments.epoch();
+        payments.item(2, at(20), true);
+        assert_eq!(payments.timers(), [(&1, By::Event, at(60), &())]); // 2 has none any more.
+
+        payments.crash_and_restore(); // As of the last epoch: 2 is not confirmed.
+        assert_eq!(payments.timers_of(&2), [(By::Event, at(70), &())]);
+        payments.item(2, at(20), true);
+        payments.restore_on(3); // And again, on three workers.
+        payments.advance_to(at(70));
+        assert_eq!(payments.emitted(), [(1, at(60), "open"), (2, at(70), "open")]);
+        assert_eq!(payments.keys(), 0);
+    }
+    // [end]
+}
+
 mod sound {
     // [block]
     use flow_runtime::io::{Sink, Source};

@@ -245,6 +245,187 @@ fn what_is_seen_for_ever_is_known_for_ever() {
     }
 }
 
+#[stateful(name = "Cart")]
+#[derive(Default)]
+struct CartV1 {
+    orders: u32,
+}
+
+#[stateful(version = 2, from = CartV1)]
+#[derive(Default)]
+struct Cart {
+    orders: u64,
+}
+
+impl From<CartV1> for Cart {
+    fn from(old: CartV1) -> Self {
+        Cart { orders: old.orders.into() }
+    }
+}
+
+/// What a cart has after each order, in a program where carts are kept for ever and in one where they expire.
+macro_rules! orders {
+    ($name:ident, $cart:ty) => {
+        mod $name {
+            use super::*;
+
+            pub(super) mod kept {
+                use super::*;
+
+                #[dataflow]
+                pub(in super::super) fn orders<S: Sink<Stream<(u64, u64)>>>(items: Timed, out: S) {
+                    let all = source(items);
+                    let timed = event_time(all, |n| Timestamp(*n as i64 * 1000), Disorder::none());
+                    let by_key = key_by(timed, |n| n % 10);
+                    let counts = stateful_map(by_key, |cart: &mut $cart, _key, n: u64| {
+                        cart.orders += 1;
+                        (n, cart.orders.into())
+                    });
+                    let all_counts = values(counts);
+                    sink(all_counts, out);
+                }
+            }
+
+            pub(super) mod expiring {
+                use super::*;
+
+                #[dataflow]
+                pub(in super::super) fn orders<S>(items: Timed, ttl: Ttl, out: S)
+                where
+                    S: Sink<Stream<(u64, u64)>>,
+                {
+                    let all = source(items);
+                    let timed = event_time(all, |n| Timestamp(*n as i64 * 1000), Disorder::none());
+                    let by_key = key_by(timed, |n| n % 10);
+                    let count = |cart: &mut $cart, _key: &u64, n: u64| {
+                        cart.orders += 1;
+                        (n, cart.orders.into())
+                    };
+                    let counts = expiring_map(by_key, count, ttl);
+                    let all_counts = values(counts);
+                    sink(all_counts, out);
+                }
+            }
+        }
+    };
+}
+orders!(first, CartV1);
+orders!(second, Cart);
+
+#[test]
+fn state_is_over_exactly_when_its_time_is_whether_there_was_a_crash_or_not() {
+    let items = [
+        (0, 1),
+        (900, 11),
+        (1899, 21),
+        (2000, BOMB),
+        (2898, 31),
+        (3898, 41),
+        (4897, 51),
+        (5000, 2),
+        (100_000, 61),
+    ];
+    for seed in 0..12 {
+        let [before, after] = two_runs(seed, Duration::ZERO, |n, schedule, arrived, _, place| {
+            let ttl = Ttl::processing_time(SECOND);
+            let flow = second::expiring::orders(timed(&items), ttl, watch(schedule, arrived));
+            let workers = 1 + (seed as usize + n) % 4;
+            let flow = flow.workers(workers).epochs(EpochPolicy::items(1)).recovery(place.log());
+            flow.simulate_on(Arc::clone(schedule))
+        });
+        let counts = |arrived: Vec<(u128, (u64, u64))>| -> Vec<(u64, u64)> {
+            arrived.into_iter().map(|(_, count)| count).collect()
+        };
+        assert_eq!(counts(before), [(1, 1), (11, 2), (21, 3)], "seed {seed}");
+        assert_eq!(counts(after), [(31, 4), (41, 1), (51, 2), (2, 1), (61, 1)], "seed {seed}");
+    }
+}
+
+/// The ways in which a program may keep its carts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    ForEver,
+    Expiring(Ttl),
+}
+
+#[test]
+fn expiry_may_be_turned_on_and_off_and_changed_and_the_state_may_get_a_version() {
+    // The event time of an item is its number in milliseconds: close to one another before the crash, and behind it as they come.
+    let items = [(0, 1), (100, 2), (101, 102), (500, BOMB), (600, 601), (3000, 3001), (3001, 3002)];
+    let ways = [
+        Way::ForEver,
+        Way::Expiring(Ttl::never()),
+        Way::Expiring(Ttl::processing_time(SECOND)),
+        Way::Expiring(Ttl::event_time(SECOND)),
+    ];
+    for (seed, was) in (0..).zip(ways) {
+        for (m, is) in (0..).zip(ways) {
+            let [before, after] =
+                two_runs(seed, Duration::ZERO, |n, schedule, arrived, _, place| {
+                    let (items, out) = (timed(&items), watch(schedule, arrived));
+                    let workers = 1 + (seed as usize + m + n) % 3;
+                    macro_rules! run {
+                        ($flow:expr) => {
+                            $flow
+                                .workers(workers)
+                                .epochs(EpochPolicy::items(1))
+                                .recovery(place.log())
+                                .simulate_on(Arc::clone(schedule))
+                        };
+                    }
+                    match (n, [was, is][n]) {
+                        (0, Way::ForEver) => run!(first::kept::orders(items, out)),
+                        (0, Way::Expiring(ttl)) => run!(first::expiring::orders(items, ttl, out)),
+                        (_, Way::ForEver) => run!(second::kept::orders(items, out)),
+                        (_, Way::Expiring(ttl)) => run!(second::expiring::orders(items, ttl, out)),
+                    }
+                });
+            let counts = |arrived: Vec<(u128, (u64, u64))>| -> Vec<(u64, u64)> {
+                arrived.into_iter().map(|(_, count)| count).collect()
+            };
+            assert_eq!(counts(before), [(1, 1), (2, 1), (102, 2)], "{was:?} {is:?}");
+            let expires = is != Way::ForEver && is != Way::Expiring(Ttl::never());
+            let expected = match expires {
+                true => [(601, 2), (3001, 1), (3002, 1)],
+                false => [(601, 2), (3001, 3), (3002, 3)],
+            };
+            assert_eq!(counts(after), expected, "{was:?} {is:?}");
+        }
+    }
+}
+
+#[test]
+fn state_of_unknown_age_counts_from_the_run_that_took_it_over_and_no_restart_prolongs_that() {
+    let items = [(0, 1), (100, 2), (700, 3), (1000, 4), (1450, 11), (1451, 12)];
+    for seed in 0..8 {
+        let place = Place::new();
+        let run = |n: usize, until: usize| {
+            let schedule = Arc::new(Virtual::new(seed + 10 * n as u64));
+            let arrived = Arrived::default();
+            let (items, out) = (timed(&items[..until]), watch(&schedule, &arrived));
+            let workers = 1 + (seed as usize + n) % 3;
+            let done = match n {
+                0 => first::kept::orders(items, out)
+                    .workers(workers)
+                    .epochs(EpochPolicy::items(1))
+                    .recovery(place.log())
+                    .simulate_on(schedule),
+                _ => second::expiring::orders(items, Ttl::processing_time(SECOND), out)
+                    .workers(workers)
+                    .epochs(EpochPolicy::items(1))
+                    .recovery(place.log())
+                    .simulate_on(schedule),
+            };
+            done.expect("it succeeds");
+            take(&arrived).into_iter().map(|(_, count)| count).collect::<Vec<_>>()
+        };
+        assert_eq!(run(0, 2), [(1, 1), (2, 1)], "seed {seed}");
+        // It begins at the time of the last commit, and its own go on to 1000.
+        assert_eq!(run(1, 4), [(3, 1), (4, 1)], "seed {seed}");
+        assert_eq!(run(2, 6), [(11, 1), (12, 1)], "over at 1100, not at 2000; seed {seed}");
+    }
+}
+
 #[dataflow]
 fn once(numbers: std::ops::Range<u64>) {
     let all = source(from_iter(numbers));

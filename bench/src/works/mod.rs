@@ -82,6 +82,7 @@ const ALL: &[&Work] = &[
     &nexmark::Q3,
     &nexmark::Q5,
     &nexmark::Q7,
+    &nexmark::Q8,
     &windows::TUMBLING,
     &windows::HOPPING,
     &windows::WATERMARKS,

@@ -26,16 +26,22 @@ struct Parts {
     where_clause: TokenStream,
 }
 
-/// Emits an operator. One that is not `sound` is typed like any other, but never called: there is an error beside it.
-pub(super) fn emit(operator: &Operator<'_>, paths: &Paths, sound: bool) -> TokenStream {
+/// Emits an operator. One that `expires` is told for how long it keeps state where it is wired. One that is not `sound` is typed like any
+/// other, but never called: there is an error beside it.
+pub(super) fn emit(
+    operator: &Operator<'_>,
+    paths: &Paths,
+    expires: bool,
+    sound: bool,
+) -> TokenStream {
     let parts = Parts::of(operator, paths);
     let Operator { name, vis, docs, cfgs, .. } = operator;
     let allows = allows();
     let graph_operator = graph_operator(operator, &parts);
     let check = check(operator, paths);
-    let wired = wire(operator, &parts, paths, &[], sound);
+    let wired = wire(operator, &parts, paths, expires, &[], sound);
     let harness = harness(operator, &parts, paths);
-    let (types, types_fn) = types(operator, &parts, paths, sound);
+    let (types, types_fn) = types(operator, &parts, paths, expires, sound);
     // An asynchronous one is called where it is wired.
     let implementation = (operator.kind != Kind::AsyncMap).then(|| {
         let implementation = implementation(operator, &parts, sound);
@@ -213,6 +219,7 @@ fn types(
     operator: &Operator<'_>,
     parts: &Parts,
     paths: &Paths,
+    expires: bool,
     sound: bool,
 ) -> (TokenStream, TokenStream) {
     let names = operator.generic_names();
@@ -227,7 +234,7 @@ fn types(
         other => other.to_token_stream(),
     });
     let types = operator.generics.type_params().map(|param| &param.ident);
-    let wired = wire(operator, parts, paths, &[quote!(self)], sound);
+    let wired = wire(operator, parts, paths, expires, &[quote!(self)], sound);
     let allows = allows();
     let item = quote! {
         #(#cfgs)*
@@ -254,6 +261,7 @@ fn wire(
     operator: &Operator<'_>,
     parts: &Parts,
     paths: &Paths,
+    expires: bool,
     receiver: &[TokenStream],
     sound: bool,
 ) -> TokenStream {
@@ -279,6 +287,15 @@ fn wire(
         Config::of(operator, paths);
     bounds.extend(config_bounds);
     params.extend(config_params);
+    // No name that the user could have given to a parameter.
+    let ttl = Vec::from_iter(
+        expires.then(|| format_ident!("__ttl", span = proc_macro2::Span::mixed_site())),
+    );
+    params.extend(ttl.iter().map(|ttl| quote!(#ttl: #private::Ttl)));
+    let stateful = Ident::new(
+        if expires { "ExpiringPlan" } else { "StatefulPlan" },
+        proc_macro2::Span::call_site(),
+    );
 
     if operator.kind == Kind::AsyncMap {
         let plan = quote!(#private::AsyncPlan<#private::async_map, __U, #item, #output>);
@@ -309,7 +326,7 @@ fn wire(
             };
             (
                 quote!(#private::Keyed<#owned, #output>),
-                quote!(#private::StatefulPlan<#name, #state, #key, #slot_types, #item, #output>),
+                quote!(#private::#stateful<#name, #state, #key, #slot_types, #item, #output>),
             )
         }
         None if by_borrow(operator) => {
@@ -327,7 +344,7 @@ fn wire(
     quote! {
         #[doc(hidden)]
         #vis fn #wire<#(#bounds),*>(#(#params),*) -> (#out, #plan) #where_clause {
-            (#private::Token::token(), <#plan>::new(#slots))
+            (#private::Token::token(), <#plan>::new(#slots #(, #ttl)*))
         }
     }
 }

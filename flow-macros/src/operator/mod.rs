@@ -11,7 +11,7 @@ use quote::{format_ident, quote};
 use syn::parse::{Parse, ParseStream};
 use syn::{Attribute, Signature, Visibility};
 
-use crate::diag::Errors;
+use crate::diag::{Errors, with_help};
 use crate::paths::{Paths, allows, arguments};
 
 /// Which operator attribute it is.
@@ -127,7 +127,16 @@ impl Parse for Head {
 /// Expands an operator attribute. The item is always emitted as it is.
 pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let paths = arguments(args, kind.attribute(), &[], &mut errors, |_, _| false);
+    let (mut expires, accepted) = (false, if kind.is_stateful() { &["ttl"][..] } else { &[] });
+    let paths = arguments(args, kind.attribute(), accepted, &mut errors, |argument, errors| {
+        let is_ttl = kind.is_stateful() && argument.name == "ttl";
+        if is_ttl && let Some(value) = &argument.value {
+            let help = "write `ttl` alone, and give the `Ttl` last where the step is wired";
+            errors.at(value, with_help("how long state is kept is said where it is wired", help));
+        }
+        expires |= is_ttl;
+        is_ttl
+    });
     let head: Head = match syn::parse2(item.clone()) {
         Ok(head) => head,
         Err(error) => {
@@ -142,8 +151,8 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenS
     let wired = match operator {
         // Within an `impl` block there can be no type.
         _ if head.sig.receiver().is_some() => TokenStream::new(),
-        Some(operator) => emit::emit(&operator, &paths, wrong.is_empty()),
-        None => erroneous(kind, &head, &paths),
+        Some(operator) => emit::emit(&operator, &paths, expires, wrong.is_empty()),
+        None => erroneous(kind, &head, &paths, expires),
     };
     errors.extend(wrong);
     let errors = errors.into_tokens();
@@ -151,12 +160,13 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenS
 }
 
 /// A type that can be wired: a wrong signature is then one error, and not also one in every dataflow that wires it.
-fn erroneous(kind: Kind, head: &Head, paths: &Paths) -> TokenStream {
+fn erroneous(kind: Kind, head: &Head, paths: &Paths, expires: bool) -> TokenStream {
     let (vis, name, allows, private) = (&head.vis, &head.sig.ident, allows(), paths.private());
     let before = if kind.is_stateful() { 2 } else { 0 };
     // An asynchronous step is wired with options, too, and has two outputs.
     let is_async = kind == Kind::AsyncMap;
-    let config = head.sig.inputs.len().saturating_sub(before + 1) + usize::from(is_async);
+    let told = usize::from(is_async) + usize::from(expires);
+    let config = head.sig.inputs.len().saturating_sub(before + 1) + told;
     let out = if is_async { quote!((__U, __U)) } else { quote!(__U) };
     let config: Vec<Ident> = (0..config).map(|n| format_ident!("__A{}", n)).collect();
     let variant = Ident::new(kind.variant(), Span::call_site());
@@ -229,6 +239,21 @@ mod tests {
         assert!(!text.contains("compile_error"), "{text}");
         let text = expanded(Kind::AsyncMap, "", "async fn f(a: u8) -> Option<Word> { body }");
         assert!(text.contains("async_map , __U , u8 , Option < Word > >"), "{text}");
+    }
+
+    #[test]
+    fn state_that_expires_is_told_for_how_long_where_it_is_wired() {
+        let item = "fn f(state: &mut u64, key: &u8, item: u8, more: u8) -> u64 { 0 }";
+        let text = expanded(Kind::StatefulMap, "ttl, crate = rills", item);
+        assert!(text.contains("more : u8 , __ttl : rills :: __private :: Ttl"), "{text}");
+        assert!(text.contains("rills :: __private :: ExpiringPlan < f"), "{text}");
+        assert!(!text.contains("compile_error"), "{text}");
+        let text = expanded(Kind::StatefulMap, "", item);
+        assert!(!text.contains("Ttl") && !text.contains("ExpiringPlan"), "{text}");
+        let text = expanded(Kind::StatefulMap, "ttl = 3", item);
+        assert!(text.contains("give the `Ttl` last where the step is wired"), "{text}");
+        let text = expanded(Kind::Map, "ttl", "fn f(a: u8) -> u8 { a }");
+        assert!(text.contains("`#[map]` has no argument `ttl`"), "{text}");
     }
 
     #[test]

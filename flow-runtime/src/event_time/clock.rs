@@ -2,6 +2,7 @@
 
 use crate::control::{Control, Signal, Standing};
 use crate::describe::StepId;
+use crate::error::{Error, ErrorKind};
 use crate::time::Timestamp;
 
 /// How far event time has come at a step. It is saved with the step, and a run never goes back behind it: what has been decided by it
@@ -53,4 +54,12 @@ impl Clock {
             _ => false,
         }
     }
+}
+
+/// An item has come to a step that works by event time, and has none. `what` the step is.
+#[cold]
+pub(crate) fn without_time(id: &StepId, what: &str) -> Error {
+    Error::new(ErrorKind::Configuration, format!("an item without a time has come to a {what}"))
+        .help(format!("put `let timed = event_time(stream, |item| .., Disorder::bounded(..));` behind the source, on every way from a source to the {what}"))
+        .at_step(id)
 }

@@ -17,6 +17,6 @@ mod partitions;
 
 pub(crate) use board::Board;
 pub use board::PartitionTime;
-pub(crate) use clock::Clock;
+pub(crate) use clock::{Clock, without_time};
 pub use disorder::Disorder;
 pub(crate) use partitions::Partitions;

@@ -115,6 +115,8 @@ pub enum Kind {
     Join,
     /// A keyed stream, item by item with the latest row of a table.
     TableJoin,
+    /// Items gathered by their number.
+    CountWindow,
     /// Partitions by a key.
     KeyBy,
     /// Spreads over the workers.
@@ -172,6 +174,7 @@ impl Kind {
             Kind::Enrich => "enrich",
             Kind::Join => "join",
             Kind::TableJoin => "table_join",
+            Kind::CountWindow => "count_window",
             Kind::KeyBy => "key_by",
             Kind::Rebalance => "rebalance",
             Kind::Merge => "merge",

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::expiry::state_reader;
 use crate::recovery::names::{BaseName, SegmentName};
 use crate::state::{LoadError, Reader, Saved, Shape};
 use crate::time::{Epoch, Timestamp};
@@ -95,8 +96,18 @@ impl StepSpec {
     }
 
     /// What it keeps are values of `V`, whose older versions can be read.
-    pub(crate) fn migrates<V: Saved + 'static>(mut self) -> StepSpec {
-        self.slots.iter_mut().for_each(|slot| slot.reads = Reads::versions_of::<V>());
+    pub(crate) fn migrates<V: Saved + 'static>(self) -> StepSpec {
+        self.reads(|was| Reader::<V>::of(was).map(drop))
+    }
+
+    /// The same, with or without the time of a key's last item beside it: state may begin and cease to expire.
+    pub(crate) fn migrates_with_time<V: Saved + 'static>(self) -> StepSpec {
+        self.reads(|was| state_reader::<V>(was).map(drop))
+    }
+
+    /// What it keeps can also be read where it was saved under another shape and `check` finds nothing wrong with that.
+    pub(crate) fn reads(mut self, check: fn(&Shape) -> Result<(), LoadError>) -> StepSpec {
+        self.slots.iter_mut().for_each(|slot| slot.reads = Reads(check));
         self
     }
 
@@ -147,11 +158,6 @@ pub(crate) struct Slot {
 pub(crate) struct Reads(fn(&Shape) -> Result<(), LoadError>);
 
 impl Reads {
-    /// Can read the versions of this type.
-    fn versions_of<V: Saved + 'static>() -> Reads {
-        Reads(|was| Reader::<V>::of(was).map(drop))
-    }
-
     /// Whether it can read values of this shape; if not, why.
     pub(crate) fn check(self, was: &Shape) -> Result<(), LoadError> {
         (self.0)(was)

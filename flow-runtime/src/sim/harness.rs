@@ -1,23 +1,13 @@
 //! [`StepHarness`]: one stateful step by itself, with its state saved and restored as in a run.
 
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use crate::bounds::Key;
-use crate::describe::StepId;
 use crate::operator::{Held, StatefulFn, load_held, save_held};
-use crate::recovery::block::Block;
-use crate::recovery::changes::{Buffers, Changes, StepName, StepNames};
-use crate::recovery::recovered::{Keyed, PartSays};
-use crate::state::key_code::load_key;
-use crate::state::parts::PartKind;
-use crate::state::{EntryMut, KeyHasher, Lent, LoadError, Table, group_of, worker_of};
-
-/// The key groups of the made-up log.
-const GROUPS: u32 = 256;
+use crate::sim::one_step::OneStep;
+use crate::state::{EntryMut, Lent, Table};
 
 /// Drives one annotated stateful function in a test, without a dataflow around it: `count::harness()`, with the values of its
 /// configuration if it has some. Every `#[stateful_map]`, `#[stateful_filter_map]` and `#[stateful_flat_map]` function has one.
@@ -61,39 +51,15 @@ where
     Op: StatefulFn<V, Q, A, C, B>,
     Q: ?Sized + ToOwned,
 {
-    id: StepId,
-    names: Arc<StepNames>,
-    hasher: KeyHasher,
+    /// What the log has of the step.
+    step: OneStep,
     config: C,
     /// One for each worker.
     tables: Vec<Table<Q::Owned, Op::Held>>,
-    /// What the log has of the step, by the keys as they are encoded.
-    saved: BTreeMap<Vec<u8>, Saved>,
     emitted: Vec<B>,
     /// So many of these were emitted before the last epoch ended.
     committed: usize,
     types: PhantomData<(fn(Op, V, A) -> B, fn(&Q))>,
-}
-
-/// What the log has of a key.
-#[derive(Default)]
-struct Saved {
-    state: Vec<u8>,
-    /// The entries of its maps and lists, by slot and sub-key.
-    entries: BTreeMap<(u16, Vec<u8>), (PartKind, Vec<u8>)>,
-}
-
-impl Saved {
-    fn apply(&mut self, slot: u16, says: PartSays<'_>) {
-        let entries = &mut self.entries;
-        match says {
-            PartSays::Cleared => entries.retain(|(of, _), _| *of != slot),
-            PartSays::Gone { sub } => drop(entries.remove(&(slot, sub.to_owned()))),
-            PartSays::Put { kind, sub, value } => {
-                entries.insert((slot, sub.to_owned()), (kind, value.to_owned()));
-            }
-        }
-    }
 }
 
 impl<Op, V, Q, C, A, B> fmt::Debug for StepHarness<Op, V, Q, C, A, B>
@@ -117,16 +83,10 @@ where
     /// Called by what `#[stateful_map]` and its sisters write.
     #[doc(hidden)]
     pub fn __new(config: C) -> Self {
-        let id = StepId::root().child("step");
-        let name = StepName { number: 0, schema: 0 };
-        let names = StepNames { groups: GROUPS, names: [(id.clone(), name)].into() };
         let mut harness = StepHarness {
-            id,
-            names: Arc::new(names),
-            hasher: KeyHasher::new(0),
+            step: OneStep::new(),
             config,
             tables: Vec::new(),
-            saved: BTreeMap::new(),
             emitted: Vec::new(),
             committed: 0,
             types: PhantomData,
@@ -136,7 +96,7 @@ where
     }
 
     fn worker(&self, hash: u64) -> usize {
-        worker_of(group_of(hash, GROUPS), GROUPS, self.tables.len())
+        self.step.worker(hash, self.tables.len())
     }
 
     /// Gives the step an item of this key.
@@ -145,7 +105,7 @@ where
     /// When the function does.
     pub fn item(&mut self, key: &Q, item: A) {
         let key = key.to_owned();
-        let hash = self.hasher.hash(&key);
+        let hash = self.step.hasher.hash(&key);
         let worker = self.worker(hash);
         let table = &mut self.tables[worker];
         let EntryMut { key, state } = table.find_or_insert(hash, &Lent(&key), Op::Held::fresh);
@@ -165,7 +125,7 @@ where
     /// The state of a key; `None` where there is none: no item has come, or the step has taken it away.
     pub fn state(&self, key: &Q) -> Option<&StateOf<Op, V, Q, A, C, B>> {
         let key = key.to_owned();
-        let hash = self.hasher.hash(&key);
+        let hash = self.step.hasher.hash(&key);
         self.tables[self.worker(hash)].find(hash, &Lent(&key))?.state()
     }
 
@@ -183,35 +143,10 @@ where
     pub fn epoch(&mut self) -> usize {
         let mut entries = 0;
         for table in &mut self.tables {
-            let mut changes = Changes::new(Arc::clone(&self.names), Buffers::default());
-            table.gather(&self.id, &mut changes, Op::Held::is_gone, save_held::<Op::Held>);
+            let mut changes = self.step.changes();
+            table.gather(&self.step.id, &mut changes, Op::Held::is_gone, save_held::<Op::Held>);
             table.end_epoch(Op::Held::is_gone);
-            if let Some(error) = changes.take_failure() {
-                panic!("{error}");
-            }
-            for payload in &changes.payloads {
-                entries += payload.count as usize;
-                let block = Block::decode(&payload.bytes).expect("it has just been encoded");
-                let saved = &mut self.saved;
-                let applied = block.entries(
-                    |_| true,
-                    |entry| {
-                        match Keyed::of(block.head, None, entry)? {
-                            Keyed::Gone { key } => drop(saved.remove(key)),
-                            Keyed::Value { key, value, .. } => {
-                                value.clone_into(
-                                    &mut saved.entry(key.to_owned()).or_default().state,
-                                );
-                            }
-                            Keyed::Part { key, slot, says, .. } => {
-                                saved.entry(key.to_owned()).or_default().apply(slot, says);
-                            }
-                        }
-                        Ok::<(), LoadError>(())
-                    },
-                );
-                let _: () = applied.expect("it has just been encoded").expect("nothing fails");
-            }
+            entries += self.step.save(changes);
         }
         self.committed = self.emitted.len();
         entries
@@ -235,25 +170,7 @@ where
         self.tables = (0..workers).map(|_| Table::new()).collect();
         self.tables.iter_mut().for_each(Table::saves);
         self.emitted.truncate(self.committed);
-        let saved = std::mem::take(&mut self.saved);
-        let restored = saved.iter().try_for_each(|(key, saved)| self.restore(key, saved));
-        let whole = restored.and_then(|()| self.tables.iter_mut().try_for_each(Table::restored));
-        if let Err(error) = whole {
-            panic!("what was saved of the step cannot be loaded: {}", error.what());
-        }
-        self.saved = saved;
-    }
-
-    fn restore(&mut self, key: &[u8], saved: &Saved) -> Result<(), LoadError> {
-        let key: Q::Owned = load_key(key)?;
-        let hash = self.hasher.hash(&key);
-        let worker = self.worker(hash);
-        let table = &mut self.tables[worker];
-        table.restore(hash, key.clone(), load_held::<Op::Held>(&saved.state)?);
-        for ((slot, sub), (kind, value)) in &saved.entries {
-            let says = PartSays::Put { kind: *kind, sub, value };
-            table.restore_part(hash, &key, *slot, says)?;
-        }
-        Ok(())
+        let mut tables = Vec::from_iter(&mut self.tables);
+        self.step.restore(&mut tables, load_held::<Op::Held>);
     }
 }

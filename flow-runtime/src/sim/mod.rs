@@ -2,7 +2,7 @@
 //!
 //! * [`Sim`] runs a dataflow under many schedules, lets it crash wherever its disk does something, and sees that the result stays the
 //!   same: one line of a test.
-//! * [`StepHarness`] drives a single stateful step.
+//! * [`StepHarness`] drives a single stateful step, [`ProcessHarness`] a state machine with timers.
 //! * [`SimDisk`] is the disk below it, of use by itself where something is written with [`Files`](crate::io::file::Files).
 //!
 //! | file | what it owns |
@@ -14,6 +14,8 @@
 //! | `explore` | which histories are tried |
 //! | `rows`, `failure` | what differs, and what is said |
 //! | `harness` | [`StepHarness`]: one step without a dataflow |
+//! | `process_harness` | [`ProcessHarness`]: the same for a state machine with timers |
+//! | `one_step` | what a log would have of such a step |
 //! | `disk/` | [`SimDisk`]: files that lose what was not synced, tear, fill up and fail |
 
 mod disk;
@@ -21,7 +23,9 @@ mod explore;
 mod failure;
 mod harness;
 mod history;
+mod one_step;
 mod play;
+mod process_harness;
 mod rows;
 #[allow(clippy::module_inception)] // It is what the module is about.
 mod sim;
@@ -32,8 +36,11 @@ mod world;
 pub use disk::{Faults, Moment, SimDisk};
 pub use failure::SimFailure;
 pub use harness::StepHarness;
+pub use process_harness::ProcessHarness;
 pub use rows::Outcome;
 pub use sim::{Sim, SimReport};
 pub use sink::{SimEncoder, SimSink, SimWriter};
 pub use source::{SimReader, SimSource};
 pub use world::World;
+
+pub use crate::timers::By;

@@ -19,8 +19,8 @@ pub use parts::{ListState, MapState, Parted};
 pub use saved::{LoadError, Saved, State, load_foreign, save_foreign};
 pub use schema::{Field, OfSerde, Schema, Variant};
 pub use shape::Shape;
-pub(crate) use table::Swept;
 pub use table::{EntryMut, InItem, Lent, Lookup, Table};
+pub(crate) use table::{Swept, SweptTo};
 
 #[cfg(test)]
 pub(crate) use shape::tests as shape_tests;

@@ -1,7 +1,10 @@
 //! `map`, `filter`, .. by any function or closure: the function is the step's configuration.
 
+use crate::expiry::Ttl;
 use crate::graph::{Kind, Operator};
-use crate::operator::{FilterFn, FilterPlan, Held, StatefulFn, StatefulPlan, StepFn, StepPlan};
+use crate::operator::{
+    ExpiringPlan, FilterFn, FilterPlan, Held, StatefulFn, StatefulPlan, StepFn, StepPlan,
+};
 use crate::stream::{Keyed, Token};
 
 macro_rules! stateless {
@@ -88,6 +91,8 @@ macro_rules! stateful {
         $(#[$doc:meta])*
         $name:ident, $kind:ident, -> $ret:ty, |$called:ident, $emit:ident| $body:expr,
         $($extra:ident: $extra_bound:path)?;
+        $(#[$expiring_doc:meta])*
+        $expiring:ident
     )*) => {$(
         $(#[$doc])*
         #[derive(Debug)]
@@ -115,6 +120,33 @@ macro_rules! stateful {
             }
         }
 
+        $(#[$expiring_doc])*
+        #[derive(Debug)]
+        pub enum $expiring {}
+
+        impl $expiring {
+            #[doc(hidden)]
+            pub const OPERATOR: Operator = $name::OPERATOR;
+            #[doc(hidden)]
+            pub fn __check<U: IsKeyed>(_: U) {}
+            #[doc(hidden)]
+            pub fn __post<U>(_: U) {}
+            #[doc(hidden)]
+            pub fn __wire<U, V, F, B $(, $extra)?>(
+                _: U,
+                f: F,
+                ttl: Ttl,
+            ) -> (Keyed<U::Key, B>, ExpiringPlan<$name, V, U::Key, F, U::Item, B>)
+            where
+                U: Token,
+                F: Fn(&mut V, &U::Key, U::Item) -> $ret + 'static,
+                B: 'static,
+                $($extra: $extra_bound,)?
+            {
+                (Token::token(), ExpiringPlan::new(f, ttl))
+            }
+        }
+
         impl<V, K, A, F, B $(, $extra)?> StatefulFn<V, K, A, F, B> for $name
         where
             V: Held,
@@ -135,10 +167,16 @@ macro_rules! stateful {
 stateful! {
     /// `stateful_map(keyed, |state: &mut S, key, item| ..)`: one out for one in, with state per key.
     stateful_map, StatefulMap, -> B, |out, emit| emit(out), ;
+    /// `expiring_map(keyed, |state: &mut S, key, item| .., ttl)`: [`stateful_map`] whose state is kept for the time of a [`Ttl`] after a key's last item.
+    expiring_map
     /// `stateful_filter_map(keyed, |state: &mut S, key, item| ..)`: one or none out for one in, with state per key.
     stateful_filter_map, StatefulFilterMap, -> Option<B>, |out, emit| if let Some(out) = out { emit(out) }, ;
+    /// `expiring_filter_map(keyed, |state: &mut S, key, item| .., ttl)`: [`stateful_filter_map`] whose state is kept for the time of a [`Ttl`] after a key's last item.
+    expiring_filter_map
     /// `stateful_flat_map(keyed, |state: &mut S, key, item| ..)`: any number out for one in, with state per key.
     stateful_flat_map, StatefulFlatMap, -> I, |out, emit| out.into_iter().for_each(emit), I: IntoIterator<Item = B>;
+    /// `expiring_flat_map(keyed, |state: &mut S, key, item| .., ttl)`: [`stateful_flat_map`] whose state is kept for the time of a [`Ttl`] after a key's last item.
+    expiring_flat_map
 }
 
 /// A stream with a key, whatever it is.

@@ -2,16 +2,16 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::time::Duration;
 
 use crate::bounds::Key;
 use crate::consumer::{Consumer, Head, KeyInItem, Place};
 use crate::control::{Control, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
-use crate::error::{Error, ErrorKind};
+use crate::expiry::{Aging, Expiry, Ttl, UNKNOWN, shape_of};
 use crate::failure::Note;
 use crate::graph::{Kind, Operator};
 use crate::host::Host;
+use crate::operator::{Form, keep_as};
 use crate::plan::Plan1;
 use crate::recovery::manifest::StepSpec;
 use crate::state::{InItem, Lent, LoadError, Lookup, Reader, Saved, Shape, Table};
@@ -19,26 +19,11 @@ use crate::steps::by_function::IsKeyed;
 use crate::stream::{Keyed, Token};
 use crate::time::Timestamp;
 
-/// How long state is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ttl {
-    after: Option<Duration>,
-}
-
-impl Ttl {
-    /// For ever.
-    pub const fn never() -> Ttl {
-        Ttl { after: None }
-    }
-
-    /// For this long by processing time.
-    pub const fn processing_time(after: Duration) -> Ttl {
-        Ttl { after: Some(after) }
-    }
-}
-
 /// `dedupe(keyed, ttl)`: lets the first item of each key pass and drops the others, until the key's time to live is over.
-/// That time runs from the item that passed.
+/// That time runs from the item that passed, whatever was dropped since.
+///
+/// With [`Ttl::event_time`] an item passes if its time, or the watermark, is so much later than the time of the item that passed
+/// before. One that is earlier is dropped, unless the watermark is that far.
 ///
 /// ```
 /// use flow_runtime::io::{Collect, collect, from_iter};
@@ -100,22 +85,13 @@ impl<H: Host, K: Key, T: 'static, D: Consumer<Keyed<K, T>>> Plan1<H, Keyed<K, T>
         id: StepId,
         (down,): (D,),
     ) -> (impl Consumer<Keyed<K, T>> + use<H, K, T, D>,) {
-        (Dedupe {
-            id,
-            ttl: self.ttl,
-            now: Timestamp::MIN,
-            swept: Timestamp::MIN,
-            seen: Table::new(),
-            down,
-        },)
+        (Dedupe { id, expiry: Expiry::new(self.ttl), seen: Table::new(), down },)
     }
 }
 
 struct Dedupe<K, D> {
     id: StepId,
-    ttl: Ttl,
-    now: Timestamp,
-    swept: Timestamp,
+    expiry: Expiry,
     /// When the last item of the key passed.
     seen: Table<K, Timestamp>,
     down: D,
@@ -123,41 +99,72 @@ struct Dedupe<K, D> {
 
 impl<K: Key, D> Dedupe<K, D> {
     #[inline(always)]
-    fn passes(&mut self, hash: u64, key: &impl Lookup<K>) -> bool {
+    fn passes(&mut self, at: Place, key: &impl Lookup<K>) -> bool {
         let note = Note::of(&self.id);
-        let now = self.now;
+        let time = self.expiry.time_of(at.time);
         // What is dropped changes nothing, so it must not be saved again.
-        let is_over = |seen: &Timestamp| self.ttl.after.is_some_and(|ttl| now.since(*seen) >= ttl);
-        let passes = self.seen.find(hash, key).is_none_or(is_over);
+        let is_over = |seen: &Timestamp| self.expiry.is_over(*seen, time);
+        let passes = self.seen.find(at.hash, key).is_none_or(is_over);
         if passes {
-            *self.seen.find_or_insert(hash, key, || now).state = now;
+            *self.seen.find_or_insert(at.hash, key, || time).state = time;
             note.emits();
         }
         note.clear();
         passes
     }
+}
 
-    /// Forgets keys whose time is over: all at once, but no more often than the time to live.
-    fn sweep(&mut self) -> Result<(), LoadError> {
-        let (Some(ttl), now) = (self.ttl.after, self.now) else { return Ok(()) };
-        if now.since(self.swept) >= ttl {
-            self.swept = now;
-            return self.seen.retain(|_, at| now.since(*at) < ttl);
+/// The time at which a key's item passed, and nothing else. Of what does not expire by event time it is saved as the bare time that it is.
+struct Passed(Aging);
+
+impl Passed {
+    fn shape(&self) -> Shape {
+        match self.0 {
+            Aging::Never | Aging::ByProcessing => Shape::from(Timestamp::SCHEMA),
+            Aging::ByEvent => shape_of::<()>(Aging::ByEvent),
         }
-        Ok(())
+    }
+
+    fn spec<K: Key>(self) -> StepSpec {
+        StepSpec::keyed::<K>("dedupe", self.shape())
+            .reads(|was| Passed(Aging::Never).older(was).map(drop))
+    }
+}
+
+impl Form<Timestamp> for Passed {
+    type State = ();
+    fn is_gone(_: &Timestamp) -> bool {
+        false
+    }
+    fn save(&self, at: &Timestamp, to: &mut Vec<u8>) {
+        at.save(to);
+    }
+    fn load(&self, bytes: &[u8]) -> Result<Timestamp, LoadError> {
+        Timestamp::load_all(bytes)
+    }
+    fn older(&self, was: &Shape) -> Result<Reader<Timestamp>, LoadError> {
+        if [Passed(Aging::Never), Passed(Aging::ByEvent)].iter().all(|known| known.shape() != *was)
+        {
+            return Reader::of(was);
+        }
+        let known = *was == self.shape();
+        Ok(Reader::new(move |from| {
+            let at = Timestamp::load(from)?;
+            Ok(if known { at } else { UNKNOWN })
+        }))
     }
 }
 
 impl<K: Key, T: 'static, D: Consumer<Keyed<K, T>>> Consumer<Keyed<K, T>> for Dedupe<K, D> {
     #[inline(always)]
     fn push(&mut self, head: Head<'_, K>, item: T) {
-        if self.passes(head.hash, &Lent(head.key)) {
+        if self.passes(Place { hash: head.hash, time: head.time }, &Lent(head.key)) {
             self.down.push(head, item);
         }
     }
     #[inline(always)]
     fn push_key_in_item<X: KeyInItem<Keyed<K, T>>>(&mut self, at: Place, item: T, extract: &X) {
-        if self.passes(at.hash, &InItem::<Keyed<K, T>, X>(&item, extract)) {
+        if self.passes(at, &InItem::<Keyed<K, T>, X>(&item, extract)) {
             self.down.push_key_in_item(at, item, extract);
         }
     }
@@ -169,38 +176,20 @@ impl<K: Key, T: 'static, D: Consumer<Keyed<K, T>>> Consumer<Keyed<K, T>> for Ded
         self.down.expect(hashes);
     }
     fn control(&mut self, control: &mut Control<'_>) {
-        self.now = control.now();
-        match control.signal() {
-            Signal::Open { .. } if self.ttl.after.is_some() => control.use_time(),
-            Signal::Barrier(_) => {
-                if let Err(error) = self.sweep() {
-                    let error = Error::new(ErrorKind::Encoding, error.to_string());
-                    control.fail(error.at_step(&self.id));
-                }
-                if let Some(changes) = control.changes() {
-                    self.seen.gather(&self.id, changes, |_| false, Saved::save);
-                }
-                self.seen.end_epoch(|_| false);
-                control.keeps(&self.id, self.seen.len(), self.seen.bytes());
-            }
-            Signal::Restore => {
-                if let Some(from) = control.restored()
-                    && let Err(error) =
-                        self.seen.restore_from(&self.id, &from, Timestamp::load_all, Reader::of)
-                {
-                    control.fail(error);
-                }
-            }
-            _ => {}
+        let Dedupe { id, expiry, seen, .. } = self;
+        expiry.hear(id, control);
+        if let Signal::Barrier(_) = control.signal() {
+            expiry.sweep(id, seen, |at| at, control);
         }
+        keep_as(id, seen, &Passed(expiry.aging()), control);
         self.down.control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
         let info = StepInfo::new(&self.id, Kind::Dedupe.name()).takes::<Keyed<K, T>>().emits::<T>();
-        to.step(
-            info.keeps(Timestamp::SCHEMA)
-                .saves(|| StepSpec::keyed::<K>("dedupe", Shape::from(Timestamp::SCHEMA))),
-        );
+        to.step(info.keeps(Timestamp::SCHEMA).saves(match self.expiry.aging() {
+            Aging::ByEvent => || Passed(Aging::ByEvent).spec::<K>(),
+            Aging::Never | Aging::ByProcessing => || Passed(Aging::ByProcessing).spec::<K>(),
+        }));
         self.down.describe(to);
     }
 }

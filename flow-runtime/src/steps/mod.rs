@@ -19,6 +19,7 @@ mod branching;
 mod broadcasting;
 mod by_function;
 mod chunking;
+mod counting;
 mod deduping;
 mod ends;
 mod enriching;
@@ -47,10 +48,12 @@ pub use async_mapping::async_map;
 pub use branching::{Branch, Either, EitherWays, ResultWays, branch};
 pub use broadcasting::broadcast;
 pub use by_function::{
-    filter, filter_map, flat_map, map, stateful_filter_map, stateful_flat_map, stateful_map,
+    expiring_filter_map, expiring_flat_map, expiring_map, filter, filter_map, flat_map, map,
+    stateful_filter_map, stateful_flat_map, stateful_map,
 };
 pub use chunking::chunk;
-pub use deduping::{Ttl, dedupe};
+pub use counting::count_window;
+pub use deduping::dedupe;
 pub use ends::{Feed, SourceFlow, discard, fail, sink, source};
 pub use enriching::{Cache, enrich};
 pub use gaps::{Gap, sequence_gap};
@@ -60,6 +63,7 @@ pub use keying::{key_by, key_by_ref};
 pub use merging::seal as __seal;
 pub use merging::{connect, merge};
 pub use observe::{Seen, inspect};
+pub(crate) use processing::{Entry as ProcessEntry, Processing};
 pub use processing::{Process, ProcessContext, process};
 pub use rebalancing::rebalance;
 pub use reshape::{entries, into_keyed, values};
@@ -69,6 +73,8 @@ pub use top::top_k;
 pub use totals::total;
 pub use windowing::window;
 pub use windowing_all::window_all;
+
+pub use crate::expiry::Ttl;
 
 use crate::at_home::AtHome;
 use crate::bounds::Key;

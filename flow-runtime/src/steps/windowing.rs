@@ -11,7 +11,7 @@ use crate::consumer::{Consumer, Head, KeyInItem, Place};
 use crate::control::{Control, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::error::{Error, ErrorKind};
-use crate::event_time::Clock;
+use crate::event_time::{Clock, without_time};
 use crate::failure::Note;
 use crate::graph::{Kind, Operator};
 use crate::host::Host;
@@ -201,14 +201,6 @@ pub(super) struct Windowing<K, A, W: Windows, G: Aggregate<A>, D, L> {
     failure: Option<Error>,
     down: D,
     late: L,
-}
-
-#[cold]
-pub(super) fn without_time(id: &StepId, kind: Kind) -> Error {
-    let kind = kind.name();
-    Error::new(ErrorKind::Configuration, format!("an item without a time has come to a {kind}"))
-        .help(format!("put `let timed = event_time(stream, |item| .., Disorder::bounded(..));` behind the source, on every way from a source to the {kind}"))
-        .at_step(id)
 }
 
 impl<K, A, W, G, D, L> Windowing<K, A, W, G, D, L>
@@ -577,7 +569,7 @@ where
             control.fail(failure);
         }
         if std::mem::take(&mut self.untimed) {
-            control.fail(without_time(&self.id, self.shown.kind));
+            control.fail(without_time(&self.id, self.shown.kind.name()));
         }
         if let Some(at) = self.by_processing.next() {
             control.wake_at(at);

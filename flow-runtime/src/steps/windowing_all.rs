@@ -9,13 +9,13 @@ use crate::consumer::{Consumer, Head, Place};
 use crate::control::{Control, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::error::{Error, ErrorKind};
-use crate::event_time::Clock;
+use crate::event_time::{Clock, without_time};
 use crate::failure::Note;
 use crate::graph::{Kind, Operator};
 use crate::host::{Batch, Host, Inlet, Outlet, Spread};
 use crate::plan::Plan1;
 use crate::state::{KeyHasher, Saved};
-use crate::steps::windowing::{Shown, Windowing, without_time};
+use crate::steps::windowing::{Shown, Windowing};
 use crate::stream::{Keyed, Stream, Token};
 use crate::time::Timestamp;
 use crate::windows::{Early, Settings, Slicing, WindowKind, Windowed, Windows};
@@ -261,7 +261,7 @@ where
             _ => drop(self.clock.hear(&self.id, control)),
         }
         if std::mem::take(&mut self.untimed) {
-            control.fail(without_time(&self.id, Kind::Window));
+            control.fail(without_time(&self.id, Kind::Window.name()));
         }
         self.out.control(control);
         self.late.control(control);

@@ -12,4 +12,5 @@ mod agenda;
 mod pending;
 
 pub(crate) use agenda::Agenda;
-pub(crate) use pending::{By, Timers};
+pub use pending::By;
+pub(crate) use pending::Timers;

@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 /// By which time a timer is due.
 #[stateful]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum By {
+pub enum By {
     /// When the watermark has reached it.
     Event,
     /// When the machine's clock has.

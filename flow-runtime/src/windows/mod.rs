@@ -1,4 +1,4 @@
-//! Windows: stretches of event time over which the items of a key are gathered.
+//! Windows: stretches of event time, or so many items, over which the items of a key are gathered.
 //!
 //! | file | what it owns |
 //! |---|---|
@@ -8,12 +8,14 @@
 //! | `calendar` | the same by civil time in a time zone |
 //! | `slices` | tumbling and hopping windows of one key |
 //! | `sessions` | session windows of one key |
+//! | `counts` | windows of so many items of one key |
 //!
 //! A kind of windows says how the windows of one key are kept ([`Windows`]); the step (`steps/windowing.rs`) has the table of keys, the
 //! agenda and the clock.
 
 mod aligned;
 mod calendar;
+mod counts;
 mod result;
 mod sessions;
 mod settings;
@@ -22,6 +24,8 @@ mod slices;
 mod tests;
 
 pub use calendar::Calendar;
+pub use counts::Counting;
+pub(crate) use counts::{Counted, Counts};
 pub use result::{Pane, Span, Windowed};
 pub use sessions::Session;
 pub use settings::Early;

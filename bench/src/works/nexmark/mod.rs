@@ -6,12 +6,14 @@ mod q2;
 mod q3;
 mod q5;
 mod q7;
+mod q8;
 
 pub use q1::Q1;
 pub use q2::Q2;
 pub use q3::Q3;
 pub use q5::Q5;
 pub use q7::Q7;
+pub use q8::Q8;
 
 use events::{Bid, Event};
 use flow_runtime::time::Timestamp;

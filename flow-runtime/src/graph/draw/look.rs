@@ -37,6 +37,7 @@ pub(super) const fn look(kind: &Kind) -> Look {
         | Kind::Window
         | Kind::Join
         | Kind::TableJoin
+        | Kind::CountWindow
         | Kind::Chunk
         | Kind::Running
         | Kind::Total

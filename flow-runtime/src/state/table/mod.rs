@@ -20,6 +20,7 @@ use crate::failure::Note;
 use crate::recovery::changes::{Changes, KeyedChanges};
 use crate::state::key_code::{check_key, form_of, save_key};
 use crate::state::parts::Place;
+pub(crate) use crate::state::table::slots::SweptTo;
 use crate::state::table::slots::{Slot, Slots, UNCHANGED, trace_of};
 use crate::state::{GROUPS, LoadError, Parted};
 use crate::stream::Token;
@@ -315,54 +316,60 @@ impl<K: Key, V> Table<K, V> {
         self.unlisted = FEW;
     }
 
-    /// Drops the entries for which `keep` says false.
-    ///
-    /// # Errors
-    /// When a key cannot be encoded.
-    pub(crate) fn retain(&mut self, keep: impl Fn(&K, &V) -> bool) -> Result<(), LoadError> {
-        let mut result = Ok(());
-        let Journal { saves, dropped, .. } = &mut *self.journal;
-        self.slots.retain(|part, slot| {
-            let keeps = keep(&slot.key, &slot.value);
-            if !keeps && *saves {
-                let mut key = Vec::new();
-                result = std::mem::replace(&mut result, Ok(())).and(save_key(&slot.key, &mut key));
-                dropped.push((slot.group(part, GROUPS), key));
-            }
-            keeps
-        });
-        result
-    }
-
     /// Goes through all entries, once or twice: `each` says what has become of one.
     ///
     /// # Errors
     /// When a key cannot be encoded.
-    pub(crate) fn sweep(
-        &mut self,
-        mut each: impl FnMut(&K, &mut V) -> Swept,
-    ) -> Result<(), LoadError> {
-        let mut result = Ok(());
+    pub(crate) fn sweep(&mut self, each: impl FnMut(&K, &mut V) -> Swept) -> Result<(), LoadError>
+    where
+        V: Parted,
+    {
         // It may be most of them: listing them would be for nothing.
         self.unlisted = 0;
-        let (stamp, Journal { saves, dropped, .. }) = (self.stamp, &mut *self.journal);
-        self.slots.retain(|part, slot| match each(&slot.key, &mut slot.value) {
-            Swept::Same => true,
-            Swept::Changed => {
+        self.sweep_some(SweptTo::default(), usize::MAX, each).map(drop)
+    }
+
+    /// The same of so many slots behind `from`. Answers where to go on; `None` at the end of the table. Entries that move meanwhile because the table
+    /// grows may be left out, until the next time. Where `each` changes an entry it leaves the parts of its state alone.
+    ///
+    /// # Errors
+    /// When a key cannot be encoded.
+    pub(crate) fn sweep_some(
+        &mut self,
+        from: SweptTo,
+        slots: usize,
+        mut each: impl FnMut(&K, &mut V) -> Swept,
+    ) -> Result<Option<SweptTo>, LoadError>
+    where
+        V: Parted,
+    {
+        let mut result = Ok(());
+        let (stamp, unlisted) = (self.stamp, &mut self.unlisted);
+        let journal = &mut *self.journal;
+        let to = self.slots.sweep(from, slots, |part, slot| {
+            let becomes = each(&slot.key, &mut slot.value);
+            if becomes == Swept::Same {
+                return true;
+            }
+            if slot.stamp != stamp {
                 slot.stamp = stamp;
-                true
-            }
-            Swept::Gone => {
-                if *saves {
-                    let mut key = Vec::new();
-                    let saved = save_key(&slot.key, &mut key);
-                    result = std::mem::replace(&mut result, Ok(())).and(saved);
-                    dropped.push((slot.group(part, GROUPS), key));
+                if V::PARTS > 0 && journal.saves {
+                    journal.lend(slot.trace(part), stamp, &mut slot.value, false);
                 }
-                false
+                if becomes == Swept::Changed && *unlisted > 0 {
+                    *unlisted -= 1;
+                    journal.changed.push(slot.hash(part));
+                }
             }
+            if becomes == Swept::Gone && journal.saves {
+                let mut key = Vec::new();
+                let saved = save_key(&slot.key, &mut key);
+                result = std::mem::replace(&mut result, Ok(())).and(saved);
+                journal.dropped.push((slot.group(part, GROUPS), key));
+            }
+            becomes != Swept::Gone
         });
-        result
+        result.map(|()| to)
     }
 
     /// Gathers what has changed since the last barrier, in a run that saves it. `save` appends a value, without its parts. Those say themselves what
@@ -492,8 +499,8 @@ mod tests {
         Add(u16),
         Touch(u16),
         Forget(u16),
-        /// Drops the keys that leave this rest.
-        Retain(u16),
+        /// Goes over some slots, drops the keys that leave this rest, and changes those of the next.
+        Sweep(u16, u8),
         /// Takes the state of those away that leave this rest, and touches all.
         Each(u16),
         Barrier,
@@ -505,7 +512,7 @@ mod tests {
             8 => key().prop_map(Op::Add),
             2 => key().prop_map(Op::Touch),
             3 => key().prop_map(Op::Forget),
-            1 => (0..3_u16).prop_map(Op::Retain),
+            1 => (0..3_u16, any::<u8>()).prop_map(|(rest, slots)| Op::Sweep(rest, slots)),
             1 => (0..4_u16).prop_map(Op::Each),
             1 => Just(Op::Barrier),
         ]
@@ -557,7 +564,7 @@ mod tests {
             let mut saved = BTreeMap::new();
             ops.splice(0..0, (0..many).map(Op::Add).chain([Op::Barrier]));
             ops.extend([Op::Barrier, Op::Barrier]);
-            let mut last = 0;
+            let (mut last, mut swept) = (0, None);
             for op in ops {
                 match op {
                     Op::Add(key) => *table.find_or_insert(hash(key), &Lent(&key), || 0).state += 1,
@@ -566,8 +573,17 @@ mod tests {
                         *table.find_or_insert(hash(key), &Lent(&key), || 0).state = 0;
                         table.forget(hash(key));
                     }
-                    Op::Retain(rest) => {
-                        table.retain(|key, _| key % 3 != rest).expect("keys can be encoded");
+                    Op::Sweep(rest, slots) => {
+                        let from = swept.unwrap_or_default();
+                        swept = table.sweep_some(from, usize::from(slots), |_, value| match *value % 3 {
+                            _ if *value == 0 => Swept::Same,
+                            its if u32::from(rest) == its => Swept::Gone,
+                            its if u32::from(rest + 1) == its => {
+                                *value += 1;
+                                Swept::Changed
+                            }
+                            _ => Swept::Same,
+                        }).expect("keys can be encoded");
                     }
                     Op::Each(rest) => {
                         let mut gone = Vec::new();

@@ -71,6 +71,20 @@ impl<K, V> Slot<K, V> {
     }
 }
 
+impl<K, V> Slot<K, V> {
+    /// What is known of the hash of a slot in this part: all that it takes to find it.
+    pub(super) fn hash(&self, part: usize) -> u64 {
+        (part as u64) << 48 | u64::from(self.tag >> 24) << 40 | u64::from(self.tag & 0x00ff_ffff)
+    }
+}
+
+/// A place among all slots, from which a sweep goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SweptTo {
+    part: usize,
+    at: usize,
+}
+
 /// All slots.
 #[derive(Debug)]
 pub(super) struct Slots<K, V> {
@@ -302,11 +316,21 @@ impl<K, V> Slots<K, V> {
         }
     }
 
-    /// Removes the entries for which `keep` says false; it may be asked twice about one that stays.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(usize, &mut Slot<K, V>) -> bool) {
-        for (number, part) in self.parts.iter_mut().enumerate() {
-            let mut at = 0;
+    /// Removes the entries in so many slots behind `from` for which `keep` says false. Answers where to go on; `None` at the end. It may be asked twice
+    /// about one that stays, and not at all about one that moves meanwhile because a part grows.
+    pub(super) fn sweep(
+        &mut self,
+        from: SweptTo,
+        mut slots: usize,
+        mut keep: impl FnMut(usize, &mut Slot<K, V>) -> bool,
+    ) -> Option<SweptTo> {
+        let mut at = from.at;
+        for (number, part) in self.parts.iter_mut().enumerate().skip(from.part) {
             while let Some(slot) = part.slots.get_mut(at) {
+                if slots == 0 {
+                    return Some(SweptTo { part: number, at });
+                }
+                slots -= 1;
                 if slot.as_mut().is_some_and(|slot| !keep(number, slot)) {
                     part.remove(at);
                     self.len -= 1;
@@ -314,7 +338,9 @@ impl<K, V> Slots<K, V> {
                     at += 1;
                 }
             }
+            at = 0;
         }
+        None
     }
 }
 
@@ -328,7 +354,7 @@ mod tests {
     enum Op {
         Put(u16, u32),
         Remove(u16),
-        Retain(u16),
+        Sweep(u16, usize),
         Reserve(usize),
     }
 
@@ -336,7 +362,7 @@ mod tests {
         prop_oneof![
             20 => (any::<u16>(), any::<u32>()).prop_map(|(key, value)| Op::Put(key, value)),
             5 => any::<u16>().prop_map(Op::Remove),
-            1 => (2..5_u16).prop_map(Op::Retain),
+            1 => (2..5_u16, 1..50_usize).prop_map(|(rest, few)| Op::Sweep(rest, few)),
             1 => (0..3000_usize).prop_map(Op::Reserve),
         ]
     }
@@ -360,8 +386,11 @@ mod tests {
                         slots.remove(hash(key), |k, _| *k == key);
                         model.remove(&key);
                     }
-                    Op::Retain(rest) => {
-                        slots.retain(|_, slot| slot.key % rest != 0);
+                    Op::Sweep(rest, few) => {
+                        let mut from = Some(SweptTo::default());
+                        while let Some(at) = from {
+                            from = slots.sweep(at, few, |_, slot| slot.key % rest != 0);
+                        }
                         model.retain(|key, _| key % rest != 0);
                     }
                     Op::Reserve(entries) => slots.reserve(entries, (0, 255), 256),
@@ -384,6 +413,8 @@ mod tests {
             slots.find_or_insert(hash, |_| false, || ((), ()));
             let (part, slot) = slots.parts().find_map(|(part, mut slots)| Some((part, slots.next()?))).expect("it is there");
             prop_assert_eq!(slot.group(part, 1 << log), crate::state::group_of(hash, 1 << log));
+            let known = slot.hash(part);
+            prop_assert_eq!((part_of(known), tag_of(known)), (part_of(hash), tag_of(hash)));
         }
 
         #[test]

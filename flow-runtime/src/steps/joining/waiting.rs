@@ -7,7 +7,7 @@ use crate::consumer::{Consumer, Head};
 use crate::control::{Control, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::error::Error;
-use crate::event_time::Clock;
+use crate::event_time::{Clock, without_time};
 use crate::failure::Note;
 use crate::graph::Kind;
 use crate::joins::{Found, Rules};
@@ -16,7 +16,6 @@ use crate::recovery::recovered::Restoring;
 use crate::state::{EntryMut, Lent, Parted, Reader, Saved, Shape, Table};
 use crate::steps::Either;
 use crate::steps::keeping::end_epoch;
-use crate::steps::windowing::without_time;
 use crate::stream::Keyed;
 use crate::time::Timestamp;
 use crate::timers::Agenda;
@@ -254,7 +253,7 @@ where
             Signal::Tick | Signal::Flush | Signal::Partition { .. } | Signal::Committed(_) => {}
         }
         if std::mem::take(&mut self.untimed) {
-            control.fail(without_time(&self.id, Kind::Join));
+            control.fail(without_time(&self.id, Kind::Join.name()));
         }
         self.matched.control(control);
         self.unmatched.control(control);

@@ -23,7 +23,7 @@ use crate::state::{Saved, State};
 use crate::stream::{Keyed, Token};
 
 pub use context::ProcessContext;
-pub(crate) use running::Processing;
+pub(crate) use running::{Entry, Processing};
 
 /// A keyed state machine: what a key's items and timers do to its state, and what comes out.
 ///

@@ -1,8 +1,9 @@
 //! A state machine that runs.
 
+use std::borrow::Borrow;
+
 use flow_macros::stateful;
 
-use crate::bounds::Key;
 use crate::consumer::{Consumer, Head, KeyInItem, Place};
 use crate::control::{Control, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
@@ -56,10 +57,10 @@ impl<S: Saved, T: Saved> Entry<S, T> {
         self.state.is_none()
     }
 
-    /// As a [`Kept`] is saved.
+    /// As a [`Kept`] is saved, without the parts of the state.
     fn save(&self, to: &mut Vec<u8>) {
         if let Some(state) = &self.state {
-            state.save(to);
+            state.save_own(to);
             self.timers.save(to);
         }
     }
@@ -68,7 +69,7 @@ impl<S: Saved, T: Saved> Entry<S, T> {
         Entry { state: Some(state), timers, hash: 0 }
     }
 
-    fn load(bytes: &[u8]) -> Result<Self, LoadError> {
+    pub(crate) fn load(bytes: &[u8]) -> Result<Self, LoadError> {
         Kept::load_all(bytes).map(Entry::kept)
     }
 
@@ -85,10 +86,10 @@ impl<S: Saved, T: Saved> Entry<S, T> {
 type EntryOf<P> = Entry<<P as Process>::State, <P as Process>::Timer>;
 type KeptOf<P> = Kept<<P as Process>::State, <P as Process>::Timer>;
 
-/// A state machine that runs, and the state of its keys.
-pub(crate) struct Processing<P: Process, D> {
+/// A state machine that runs, and the state of its keys. `M` is the machine, or what several workers share it by.
+pub(crate) struct Processing<P: Process, D, M = P> {
     id: StepId,
-    machine: P,
+    machine: M,
     pub(crate) table: Table<P::Key, EntryOf<P>>,
     by_event: Agenda,
     by_processing: Agenda,
@@ -191,6 +192,17 @@ fn never_due(id: &StepId) -> Error {
 
 impl<P: Process, D: Consumer<Keyed<P::Key, P::Out>>> Processing<P, D> {
     pub(crate) fn new(id: StepId, machine: P, down: D) -> Self {
+        Processing::sharing(id, machine, down)
+    }
+}
+
+impl<P, D, M> Processing<P, D, M>
+where
+    P: Process,
+    D: Consumer<Keyed<P::Key, P::Out>>,
+    M: Borrow<P>,
+{
+    pub(crate) fn sharing(id: StepId, machine: M, down: D) -> Self {
         Processing {
             id,
             machine,
@@ -214,7 +226,7 @@ impl<P: Process, D: Consumer<Keyed<P::Key, P::Out>>> Processing<P, D> {
     ) -> (&mut Table<P::Key, EntryOf<P>>, Calling<'_, P, D>) {
         let calling = Calling {
             id: &self.id,
-            machine: &self.machine,
+            machine: self.machine.borrow(),
             by_event: &mut self.by_event,
             by_processing: &mut self.by_processing,
             now: self.now,
@@ -312,10 +324,11 @@ impl<P: Process, D: Consumer<Keyed<P::Key, P::Out>>> Processing<P, D> {
     }
 }
 
-impl<P: Process, D: Consumer<Keyed<P::Key, P::Out>>> Consumer<Keyed<P::Key, P::In>>
-    for Processing<P, D>
+impl<P, D, M> Consumer<Keyed<P::Key, P::In>> for Processing<P, D, M>
 where
-    P::Key: Key,
+    P: Process,
+    D: Consumer<Keyed<P::Key, P::Out>>,
+    M: Borrow<P> + 'static,
 {
     #[inline(always)]
     fn push(&mut self, head: Head<'_, P::Key>, item: P::In) {
