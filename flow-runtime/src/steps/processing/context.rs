@@ -65,7 +65,7 @@ impl<P: Process> ProcessContext<'_, P> {
     }
 
     /// Sets a timer that fires when the watermark has reached `at`, in place of the key's timer by event time with this tag. If it has
-    /// done so already the timer fires with the next batch.
+    /// done so already the timer fires with the next batch; if it is set by a timer, right behind that one.
     ///
     /// Without an `event_time` upstream the run ends with an error: such a timer would never fire.
     pub fn set_timer(&mut self, at: Timestamp, tag: P::Timer) {
