@@ -127,9 +127,9 @@ operators! {
     ///
     /// # fn main() -> Result<(), flow_runtime::Error> {
     /// let payments = vec![Payment { customer: 7, cents: 500 }, Payment { customer: 8, cents: 0 }];
-    /// let ((good, scores), (bad, reasons)) = (collect(), collect());
+    /// let ((good, found), (bad, reasons)) = (collect(), collect());
     /// scores(payments, 1000, good, bad).workers(1).spawn()?.wait()?;
-    /// assert_eq!(scores.take(), [50]);
+    /// assert_eq!(found.take(), [50]);
     /// assert_eq!(reasons.take(), ["given up after 3 attempts: customer 8 pays nothing"]);
     /// # Ok(())
     /// # }

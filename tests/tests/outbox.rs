@@ -461,15 +461,17 @@ fn what_is_prepared_and_not_committed_is_aborted_by_the_next_start() {
     let failed = run(&folder, rest, 2, 2, 100, transactional(ledger.clone()));
     let error = failed.expect_err("partition b refuses");
     assert_eq!(error.to_string(), "step `counts.sink`: the ledger refuses");
-    ledger.with(|book| {
+    // As many as were on their way to the disk together.
+    let prepared = ledger.with(|book| {
         assert_eq!(book.seen.len(), 500);
-        assert_eq!(book.prepared.len(), 1, "{:?}", book.prepared.keys());
         book.refuses = false;
+        book.prepared.len()
     });
+    assert!(prepared > 0);
     run(&folder, rest, 3, 3, 100, transactional(ledger.clone())).expect("runs to the end");
     ledger.with(|book| {
         assert_eq!(book.prepared.len(), 0);
-        assert_eq!(book.aborted.len(), 1);
+        assert_eq!(book.aborted.len(), prepared);
         assert!(book.seen.iter().all(|(_, (_, run))| *run != 2), "what run 2 has computed is gone");
         let mut seen: Vec<_> = book.seen.iter().map(|(word, (n, _))| (&**word, *n)).collect();
         seen.sort_unstable();

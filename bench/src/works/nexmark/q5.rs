@@ -63,12 +63,13 @@ where
     let (hottest, late_counts) = window_all(
         each,
         Tumbling::of(hop),
-        aggregate::max(|(auction, window): &(u64, Windowed<u64>)| (window.value, Reverse(*auction))),
+        // The least auction is the largest of their complements.
+        aggregate::max(|(auction, window): &(u64, Windowed<u64>)| (window.value, !*auction)),
     );
     fail(late_counts);
     let rows = map(hottest, |window| {
-        let (bids, Reverse(auction)) = window.value;
-        (window.end.0 as u64 / 1000, auction, bids)
+        let (bids, auction) = window.value;
+        (window.end.0 as u64 / 1000, !auction, bids)
     });
     sink(rows, out);
 }
