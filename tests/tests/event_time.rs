@@ -259,3 +259,39 @@ fn a_running_dataflow_tells_which_partition_holds_time_back() {
     drop(sender);
     running.wait().expect("it ends");
 }
+
+#[dataflow]
+fn all_per_minute<S: Source<Item = i64>>(
+    items: S,
+    disorder: Disorder,
+    out: Collect<(i64, u64)>,
+    dropped: Collect<i64>,
+) {
+    let all = source(items);
+    let timed = event_time(all, |at| seconds(*at), disorder);
+    let (minutes, late) = window_all(timed, Tumbling::of(60 * SECOND), aggregate::count());
+    let rows = map(minutes, |minute| (minute.start.0 / 60_000_000, minute.value));
+    sink(rows, out);
+    sink(late, dropped);
+}
+
+#[test]
+fn nothing_is_lost_where_workers_gather_apart_and_a_partition_comes_back() {
+    let back = vec![(SECOND, 1), (250 * SECOND, 2), (SECOND, 299)];
+    let busy: Script<i64> = steady(1, 310);
+    let disorder = Disorder::none().idle_after(30 * SECOND);
+    for workers in 1..=3 {
+        for seed in 0..5 {
+            let (out, dropped) = (Collect::new(1), Collect::new(1));
+            let (counts, late) = (out.clone(), dropped.clone());
+            let partitions = vec![("back", back.clone()), ("busy", busy.clone())];
+            all_per_minute(scripted(partitions), disorder, out, dropped)
+                .workers(workers)
+                .simulate(Virtual::new(seed))
+                .expect("it runs");
+            assert_eq!(late.sorted(), [2], "{workers} workers, seed {seed}");
+            let expected = [(0, 60), (1, 60), (2, 60), (3, 60), (4, 61), (5, 11)];
+            assert_eq!(counts.sorted(), expected, "{workers} workers, seed {seed}");
+        }
+    }
+}

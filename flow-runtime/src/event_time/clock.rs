@@ -25,6 +25,11 @@ impl Clock {
         self.watermark
     }
 
+    /// Somebody else has come so far.
+    pub(crate) fn advance(&mut self, watermark: Timestamp) {
+        self.watermark = self.watermark.max(watermark);
+    }
+
     /// Whether it is known that nobody upstream gives items their time.
     pub(crate) fn is_untimed(&self) -> bool {
         self.timed == Some(false)

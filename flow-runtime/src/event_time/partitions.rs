@@ -169,15 +169,15 @@ impl Partitions {
         Some(time)
     }
 
-    /// Says which partition holds time back, where one has for long.
-    pub(crate) fn say_if_held(&mut self, id: &StepId, now: Timestamp) {
-        if now.since(self.said_at) < LONG {
-            return;
-        }
-        self.said_at = now;
+    /// Says which partition holds time back, where one has for long. Answers when to look again, the first time.
+    pub(crate) fn say_if_held(&mut self, id: &StepId, now: Timestamp) -> Option<Timestamp> {
         let bound = self.disorder.bound;
         let active = self.all.iter().filter(|partition| partition.standing == Standing::Active);
-        let Some(last) = active.min_by_key(|partition| partition.watermark(bound)) else { return };
+        let last = active.min_by_key(|partition| partition.watermark(bound))?;
+        if now.since(self.said_at) < LONG {
+            return (self.said_at == self.moved_at).then(|| self.said_at.after(LONG));
+        }
+        self.said_at = now;
         let waits = last.since.map(|since| now.since(since));
         tracing::info!(
             step = %id,
@@ -187,6 +187,7 @@ impl Partitions {
             stands_for = ?now.since(self.moved_at),
             "event time waits for a partition: if it may be silent for long, say so with `Disorder::idle_after`"
         );
+        None
     }
 }
 

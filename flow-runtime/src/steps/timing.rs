@@ -387,7 +387,10 @@ where
                 if let Some(at) = partitions.look(self.now, board) {
                     control.wake_at(at);
                 }
-                partitions.say_if_held(&self.id, self.now);
+                // Also where nothing comes to this worker that would have it look.
+                if let Some(at) = partitions.say_if_held(&self.id, self.now) {
+                    control.wake_at(at);
+                }
                 self.tell(control);
             }
             Signal::Barrier(_) => {

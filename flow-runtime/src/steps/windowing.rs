@@ -467,8 +467,21 @@ where
     D: Consumer<Keyed<K, Windowed<G::Out>>>,
     L: Consumer<Keyed<K, A>>,
 {
-    /// Adds what was gathered elsewhere of a slice that is not late.
-    pub(super) fn merge(&mut self, at: Place, key: &K, slice: Timestamp, state: &G::State) {
+    /// Adds what was gathered elsewhere of a slice. Answers whether it has come in time.
+    pub(super) fn merge(&mut self, at: Place, key: &K, slice: Timestamp, state: &G::State) -> bool {
+        let is_late = self.is_late(Place { time: slice, ..at }, &Lent(key));
+        if !is_late {
+            self.merge_in_time(at, key, slice, state);
+        }
+        !is_late
+    }
+
+    /// How far event time has come here.
+    pub(super) fn watermark(&self) -> Timestamp {
+        self.clock.watermark()
+    }
+
+    fn merge_in_time(&mut self, at: Place, key: &K, slice: Timestamp, state: &G::State) {
         with_windows!(self, at, Lent(key), |windows,
                                             kept,
                                             settings,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::aggregate::Aggregate;
 use crate::consumer::{Consumer, Head, Place};
@@ -25,7 +27,11 @@ use crate::windows::{Early, Settings, Slicing, WindowKind, Windowed, Windows};
 ///
 /// Each worker gathers what it has, and only what it has come to goes to the one worker that puts it together, once a batch. So it is much
 /// faster than a `window` behind `key_by(stream, |_| ())`. In return the order in which items of different partitions are added is free
-/// also within a window, and an item is late by what its own worker's partitions have come to. Early results come by time only, not by count.
+/// also within a window, and early results come by time only, not by count.
+///
+/// An item is late if its windows have been given up, by what its own worker's partitions or the windows have come to. Where a partition
+/// comes back that was idle, windows may be given up while what it brings is on its way to them. That is then lost, and a warning says how
+/// much of which window it was; `allowed_lateness` of some batches' time leaves room for it.
 ///
 /// ```
 /// use flow_runtime::io::{Collect, collect, from_iter};
@@ -117,7 +123,14 @@ where
             Nobody,
         );
         let hash = KeyHasher::new(H::worker(cx).hash_seed).hash(&());
-        let whole = Whole { id: id.clone(), hash, windows };
+        let reached: Arc<Reached> = H::shared(cx, &id);
+        let whole = Whole {
+            id: id.clone(),
+            hash,
+            windows,
+            is_owner: H::worker(cx).owns(hash),
+            reached: Arc::clone(&reached),
+        };
         let out = H::exchange(cx, id.clone(), Spread::ByHash, whole);
         let (kind, senseless) = match kind {
             Ok(kind) => (Some(kind), None),
@@ -133,6 +146,7 @@ where
             current: None,
             open,
             clock,
+            reached,
             untimed: false,
             out,
             late,
@@ -185,6 +199,7 @@ struct Parts<U: Token, G: Aggregate<U::Item>, O, L> {
     /// Others, in no order.
     open: Vec<(Timestamp, G::State)>,
     clock: Clock,
+    reached: Arc<Reached>,
     untimed: bool,
     out: O,
     late: L,
@@ -227,6 +242,7 @@ where
     #[inline(always)]
     fn push(&mut self, head: Head<'_, U::Key>, item: U::Item) {
         let Some((windows, settings)) = &mut self.kind else { return };
+        // As of the batch: it is looked at where the item is behind it only.
         let watermark = self.clock.watermark();
         if head.time < watermark {
             self.untimed |= head.time == Timestamp::MIN;
@@ -260,6 +276,7 @@ where
             Signal::Restore | Signal::Barrier(_) => {}
             _ => drop(self.clock.hear(&self.id, control)),
         }
+        self.clock.advance(self.reached.get());
         if std::mem::take(&mut self.untimed) {
             control.fail(without_time(&self.id, Kind::Window.name()));
         }
@@ -272,11 +289,34 @@ where
     }
 }
 
+/// How far event time has come where all parts come together, for those that make them: while a partition was idle that may be further than
+/// on its own worker.
+#[derive(Debug)]
+struct Reached(AtomicI64);
+
+impl Default for Reached {
+    fn default() -> Self {
+        Reached(AtomicI64::new(Timestamp::MIN.0))
+    }
+}
+
+impl Reached {
+    fn get(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+
+    fn set(&self, watermark: Timestamp) {
+        self.0.store(watermark.0, Ordering::SeqCst);
+    }
+}
+
 /// Where all parts come together.
 struct Whole<V> {
     id: StepId,
     hash: u64,
     windows: V,
+    is_owner: bool,
+    reached: Arc<Reached>,
 }
 
 impl<A, G, D> Inlet<Part> for Whole<Windowing<(), A, Slicing, Shared<G>, Unkeyed<D>, Nobody>>
@@ -289,12 +329,18 @@ where
         for (slice, bytes) in batch.rows.drain(..) {
             let state = G::State::load_all(&bytes);
             let state = state.expect("it was saved by the same program a moment ago");
-            self.windows.merge(Place { hash: self.hash, time: slice }, &(), slice, &state);
+            if !self.windows.merge(Place { hash: self.hash, time: slice }, &(), slice, &state) {
+                tracing::warn!(step = %self.id, from = %slice, "items of a partition that was idle came when their windows had been given up, and are lost: give the windows some `allowed_lateness`");
+            }
         }
         batch.times.clear();
     }
     fn control(&mut self, control: &mut Control<'_>) {
         Consumer::<Keyed<(), A>>::control(&mut self.windows, control);
+        // Of all workers only one has the key that stands for none.
+        if self.is_owner {
+            self.reached.set(self.windows.watermark());
+        }
     }
     fn describe(&self, to: &mut dyn Describe) {
         to.step(StepInfo::new(&self.id, "window parts"));

@@ -5,6 +5,7 @@ use flow_runtime::prelude::*;
 use timely::dataflow::operators::Inspect;
 use timely::dataflow::operators::vec::{Filter, Map, ToStream};
 
+use super::bid;
 use super::events::{Bid, Event, events, share};
 use crate::child::{Outcome, timed};
 use crate::input::Numbered;
@@ -23,14 +24,6 @@ pub const Q2: Work = Work::new(
         Side::new("renoir", on_renoir),
     ],
 );
-
-#[filter_map]
-fn bid(event: Event) -> Option<Bid> {
-    match event {
-        Event::Bid(bid) => Some(bid),
-        _ => None,
-    }
-}
 
 #[filter]
 fn chosen(bid: &Bid) -> bool {
