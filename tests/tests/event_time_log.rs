@@ -60,11 +60,15 @@ fn the_partition_that_holds_time_back_is_named_also_where_its_worker_has_nothing
         SAID.lock().unwrap_or_else(PoisonError::into_inner).clear();
         timed(scripted(vec![("busy", Vec::clone(&busy)), ("silent", silent.clone())]))
             .workers(workers)
+            // Ends of epochs would have it look.
+            .epochs(EpochPolicy::every(3600 * second))
             .simulate(Virtual::new(1))
             .expect("it runs");
         let said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
         let waits: Vec<_> = said.iter().filter(|text| text.contains("event time waits")).collect();
         assert!(!waits.is_empty(), "{workers} workers: {said:?}");
+        // After half a minute, and not only when it has its next item.
+        assert!(waits[0].contains("stands_for=3"), "{workers} workers: {waits:?}");
         assert!(
             waits
                 .iter()
