@@ -18,6 +18,9 @@ impl Timestamp {
     /// The latest timestamp.
     pub const MAX: Timestamp = Timestamp(i64::MAX);
 
+    /// The latest time that event time reaches: what ends here ends with the input.
+    pub(crate) const LAST: Timestamp = Timestamp(i64::MAX - 1);
+
     /// So many seconds since 1970-01-01 UTC; at most [`Timestamp::MAX`], at least [`Timestamp::MIN`].
     pub const fn from_secs(seconds: i64) -> Timestamp {
         Timestamp(seconds.saturating_mul(1_000_000))

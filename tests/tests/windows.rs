@@ -362,3 +362,39 @@ fn windows_over_all_items_are_like_a_loop() {
         assert!(report.crashes > 30, "{report:?}");
     }
 }
+
+#[dataflow]
+fn at_any_time<W: WindowKind + Send>(
+    times: Vec<i64>,
+    kind: W,
+    out: Collect<u64>,
+    dropped: Collect<i64>,
+) {
+    let all = source(given(vec![times]));
+    let timed = event_time(all, |at| Timestamp(*at), Disorder::bounded(7 * SECOND));
+    let by_nothing = key_by(timed, |_| ());
+    let (results, late) = window(by_nothing, kind, aggregate::count());
+    let rows = values(results);
+    let counts = map(rows, |window| window.value);
+    sink(counts, out);
+    let late_rows = values(late);
+    sink(late_rows, dropped);
+}
+
+#[test]
+fn times_at_the_ends_of_all_time_break_nothing() {
+    fn counted(kind: impl WindowKind + Send) -> u64 {
+        // The earliest time stands for none, and is taken for the one behind it.
+        let times = vec![i64::MIN, i64::MIN + 1, i64::MIN + 5, -1, 0, i64::MAX - 5, i64::MAX];
+        let (out, dropped) = (Collect::new(1), Collect::new(1));
+        let (counts, late) = (out.clone(), dropped.clone());
+        let flow = at_any_time(times, kind, out, dropped).workers(1);
+        flow.spawn().expect("it starts").wait().expect("it runs");
+        assert!(late.items().is_empty());
+        counts.items().into_iter().sum()
+    }
+    assert_eq!(counted(Tumbling::of(10 * SECOND)), 7);
+    assert_eq!(counted(Tumbling::calendar(Calendar::Day, "Europe/Berlin")), 7);
+    assert_eq!(counted(Session::gap(10 * SECOND).allowed_lateness(3 * SECOND)), 7);
+    assert!(counted(Hopping::of(10 * SECOND, 3 * SECOND).early(Early::Count(1))) >= 7);
+}

@@ -340,8 +340,8 @@ where
         note.clear();
         match given {
             Some(time) => {
-                // The earliest time there is stands for none.
-                let time = time.max(Timestamp(i64::MIN + 1));
+                // The earliest time there is stands for none, and behind the latest no window could end.
+                let time = time.clamp(Timestamp(i64::MIN + 1), Timestamp(i64::MAX - 2));
                 self.latest = self.latest.max(time);
                 self.down.push(Head { time, ..head }, item);
             }

@@ -70,7 +70,7 @@ impl Aligned {
         match &self.grid {
             Grid::Even { size, hop, offset, .. } => {
                 let before = floor(slice.0.saturating_sub(*size), *hop, *offset);
-                Timestamp(before.saturating_add(*hop).saturating_add(*size))
+                end(before.saturating_add(*hop).saturating_add(*size))
             }
             Grid::Civil { .. } => self.last_end(slice),
         }
@@ -80,17 +80,17 @@ impl Aligned {
     pub(super) fn last_end(&self, slice: Timestamp) -> Timestamp {
         match &self.grid {
             Grid::Even { size, hop, offset, .. } => {
-                Timestamp(floor(slice.0, *hop, *offset).saturating_add(*size))
+                end(floor(slice.0, *hop, *offset).saturating_add(*size))
             }
             Grid::Civil { unit, zone } => unit.around(zone, slice).1,
         }
     }
 
     /// The end of the window after the one that ends at `end`; only where windows are of more than one slice.
-    pub(super) fn next_end(&self, end: Timestamp) -> Timestamp {
+    pub(super) fn next_end(&self, from: Timestamp) -> Timestamp {
         match &self.grid {
-            Grid::Even { hop, .. } => Timestamp(end.0.saturating_add(*hop)),
-            Grid::Civil { unit, zone } => unit.around(zone, end).1,
+            Grid::Even { hop, .. } => end(from.0.saturating_add(*hop)),
+            Grid::Civil { unit, zone } => unit.around(zone, from).1,
         }
     }
 
@@ -99,7 +99,7 @@ impl Aligned {
         match &self.grid {
             Grid::Even { size, hop, offset, .. } => {
                 let start = floor(after.0.saturating_sub(*size), *hop, *offset);
-                Timestamp(start.saturating_add(*hop).saturating_add(*size))
+                end(start.saturating_add(*hop).saturating_add(*size))
             }
             Grid::Civil { unit, zone } => unit.around(zone, after).1,
         }
@@ -112,6 +112,11 @@ impl Aligned {
             Grid::Civil { .. } => slice,
         }
     }
+}
+
+/// An end that event time reaches.
+fn end(at: i64) -> Timestamp {
+    Timestamp(at).min(Timestamp::LAST)
 }
 
 /// The last multiple of `step`, counted from `offset`, up to `at`; the first there is if there is none.

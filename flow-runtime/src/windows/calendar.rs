@@ -23,7 +23,7 @@ pub enum Calendar {
 impl Calendar {
     /// The window that `at` belongs to. Beyond the years that a calendar has there is one window that never ends.
     pub(super) fn around(self, zone: &TimeZone, at: Timestamp) -> (Timestamp, Timestamp) {
-        let outside = (if at.0 < 0 { Timestamp(i64::MIN + 1) } else { at }, Timestamp::MAX);
+        let outside = (if at.0 < 0 { Timestamp(i64::MIN + 1) } else { at }, Timestamp::LAST);
         let Ok(instant) = jiff::Timestamp::from_microsecond(at.0) else { return outside };
         if self == Calendar::Hour {
             return hour(zone, instant).unwrap_or(outside);

@@ -164,7 +164,7 @@ impl Windows for Sessions {
         watermark: Timestamp,
         emit: &mut impl FnMut(Windowed<G::Out>),
     ) -> bool {
-        let end = at.after(self.gap);
+        let end = at.after(self.gap).min(Timestamp::LAST);
         let sessions = &mut kept.sessions;
         // Those behind it are passed over; those that take it lie in a row.
         let first = match sessions.last() {

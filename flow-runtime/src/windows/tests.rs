@@ -70,7 +70,7 @@ proptest! {
 #[test]
 fn times_at_the_ends_of_all_time_have_a_window() {
     for unit in [Calendar::Hour, Calendar::Day, Calendar::Year] {
-        for at in [Timestamp(i64::MIN + 1), Timestamp(i64::MAX - 1)] {
+        for at in [Timestamp(i64::MIN + 1), Timestamp(i64::MAX - 2)] {
             let (start, end) = unit.around(&zone("UTC"), at);
             assert!(start <= at && at < end);
         }
