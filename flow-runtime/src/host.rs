@@ -60,17 +60,25 @@ impl<R> Batch<R> {
     pub fn push(&mut self, time: Timestamp, row: R) {
         // Within a stage without times this is known when the program is compiled, and nothing of it is left.
         if time != Timestamp::MIN {
-            self.times.resize(self.rows.len(), Timestamp::MIN);
+            if self.times.len() != self.rows.len() {
+                self.fill();
+            }
             self.times.push(time);
         }
         self.rows.push(row);
+    }
+
+    /// Rows without a time went before.
+    #[cold]
+    fn fill(&mut self) {
+        self.times.resize(self.rows.len(), Timestamp::MIN);
     }
 
     /// What is to be done before the batch is handed over: rows without a time may have followed such as have one.
     #[inline]
     pub fn seal(&mut self) {
         if !self.times.is_empty() {
-            self.times.resize(self.rows.len(), Timestamp::MIN);
+            self.fill();
         }
     }
 

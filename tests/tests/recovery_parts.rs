@@ -1,6 +1,7 @@
 //! States with maps and lists that are saved entry by entry: whatever interrupts a run, and however it goes on.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use flow_runtime::prelude::*;
 use flow_runtime::time::Epoch;
@@ -234,6 +235,66 @@ fn an_entry_of_many_costs_what_an_entry_costs() {
     let each = (many - few) / 100;
     assert!(each < 700, "an epoch takes {each} bytes");
     assert!(few > 1500 * 8, "{few}");
+}
+
+/// Fills a basket with its first item, and puts one more into it each second from then on.
+struct Ticking;
+
+impl Process for Ticking {
+    type Key = u64;
+    /// How many items there are in the beginning.
+    type In = u16;
+    type Out = ();
+    type State = Basket;
+    type Timer = ();
+    fn on_item(&self, basket: &mut Option<Basket>, items: u16, cx: &mut ProcessContext<'_, Self>) {
+        let basket = basket.get_or_insert_default();
+        basket.items.extend((0..items).map(|item| (item, 1)));
+        if items > 0 {
+            cx.set_timer(cx.time().after(Duration::from_secs(1)), ());
+        }
+    }
+    fn on_timer(&self, basket: &mut Option<Basket>, _: (), cx: &mut ProcessContext<'_, Self>) {
+        let Some(basket) = basket else { return };
+        *basket.items.get_or_default((basket.events % 1000) as u16) += 1;
+        basket.events += 1;
+        cx.set_timer(cx.time().after(Duration::from_secs(1)), ());
+    }
+}
+
+/// An owner, the second, and the items in the beginning.
+type Tick = (u64, i64, u16);
+
+#[dataflow]
+fn ticking(ticks: Script<Tick>) {
+    let all = source(ticks);
+    let timed = event_time(all, |tick| Timestamp::from_secs(tick.1), Disorder::none());
+    let by_owner = key_by(timed, |tick| tick.0);
+    let items = map(by_owner, |tick| tick.2);
+    let out = process(items, Ticking);
+    discard(out, "only what is kept is looked at");
+}
+
+#[test]
+fn an_entry_that_a_timer_changes_costs_what_an_entry_costs() {
+    let bytes = |items: u16, epochs: u64| {
+        let place = Place::new();
+        // The timers of one owner are due by the items of the other.
+        let ticks = (1..epochs).map(|epoch| (epoch, (2, epoch as i64, 0)));
+        let script = Script::of([(0, (1, 0, items))].into_iter().chain(ticks).collect::<Vec<_>>());
+        run_reported(ticking(script).recovery(place.log()));
+        let log = RecoveryLog::read(place.log()).expect("is a log");
+        let newest = log.newest().expect("is whole");
+        let entries = newest.entries("out").expect("is kept");
+        let mut entries = entries.map(|entry| entry.expect("is whole"));
+        let entry = entries.find(|entry| entry.key == 1).expect("it has a basket");
+        assert_eq!(entry.state["state"]["events"], epochs - 1);
+        segment_bytes(&place)
+    };
+    let (few, many) = (bytes(1500, 2), bytes(1500, 102));
+    let each = (many - few) / 100;
+    assert!(each < 700, "an epoch takes {each} bytes");
+    assert!(few > 1500 * 3, "{few}");
 }
 
 /// Types that have changed.

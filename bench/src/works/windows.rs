@@ -1,4 +1,6 @@
-//! What windows and event time cost: the same items counted by key without them, in windows of a minute, and in the last minute every second.
+//! What windows and event time cost: the same items counted by key without them, in windows of a minute, and in the last minute every second;
+//! and with times among which event time stands still, or goes on with each batch.
+//!
 //! Everything is beside the first side, so a hopping window that costs half as much again as a tumbling one shows as a ratio of 0.67.
 
 use std::time::Duration;
@@ -27,10 +29,14 @@ pub const HOPPING: Work = Work {
     ..Work::new("window_hopping", &[Side::new("tumbling", tumbling_items), Side::new("flow", hopping_items)])
 };
 
-/// Items with event times, whose watermark goes down to every step with each batch, beside the same without.
+/// Items with event times, of which the watermark goes down to every step with each batch, beside such of which none is later than the first, so
+/// that there is nothing to tell; and beside items without times.
 pub const WATERMARKS: Work = Work {
     workers: Some(1),
-    ..Work::new("watermarks", &[Side::new("untimed", untimed), Side::new("flow", with_times)])
+    ..Work::new(
+        "watermarks",
+        &[Side::new("still", still), Side::new("flow", moving), Side::new("untimed", counted)],
+    )
 };
 
 const ITEMS: u64 = 20_000_000;
@@ -45,6 +51,10 @@ fn key(n: u64) -> u64 {
 
 fn time(n: &u64) -> Timestamp {
     Timestamp::from_micros((n * 1_000_000 / A_SECOND) as i64)
+}
+
+fn time_backwards(n: &u64) -> Timestamp {
+    Timestamp::from_micros(-((n * 1_000_000 / A_SECOND) as i64))
 }
 
 #[dataflow]
@@ -109,9 +119,10 @@ where
 }
 
 #[dataflow]
-fn count_all_timed<N, S>(numbers: N, out: S)
+fn count_all_timed<N, T, S>(numbers: N, time: T, out: S)
 where
     N: Source<Item = u64>,
+    T: Fn(&u64) -> Timestamp + Clone + Send + 'static,
     S: Sink<Stream<u64>>,
 {
     let all = source(numbers);
@@ -122,36 +133,33 @@ where
     sink(results, out);
 }
 
+/// Counts all items by key, without times or with such as a function gives.
+fn run_counts(job: &Job, time: Option<impl Fn(&u64) -> Timestamp + Clone + Send + 'static>) -> Outcome {
+    let items = job.scaled(ITEMS);
+    timed(items, || {
+        let whole = Whole::default();
+        let mut part = whole.part();
+        let out = for_each(move |count: u64| {
+            let sum = part.sum();
+            sum.sum = sum.sum.wrapping_add(count);
+        });
+        let numbers = Numbered::new(items, job.workers, |n| n);
+        match time {
+            Some(time) => side::flow::run(count_all_timed(numbers, time, out), job.workers),
+            None => side::flow::run(count_all(numbers, out), job.workers),
+        };
+        whole.sum()
+    })
+}
+
 fn counted(job: &Job) -> Outcome {
-    untimed(job)
+    run_counts(job, None::<fn(&u64) -> Timestamp>)
 }
 
-fn untimed(job: &Job) -> Outcome {
-    let items = job.scaled(ITEMS);
-    timed(items, || {
-        let whole = Whole::default();
-        let mut part = whole.part();
-        let out = for_each(move |count: u64| {
-            let sum = part.sum();
-            sum.sum = sum.sum.wrapping_add(count);
-        });
-        let numbers = Numbered::new(items, job.workers, |n| n);
-        side::flow::run(count_all(numbers, out), job.workers);
-        whole.sum()
-    })
+fn moving(job: &Job) -> Outcome {
+    run_counts(job, Some(time))
 }
 
-fn with_times(job: &Job) -> Outcome {
-    let items = job.scaled(ITEMS);
-    timed(items, || {
-        let whole = Whole::default();
-        let mut part = whole.part();
-        let out = for_each(move |count: u64| {
-            let sum = part.sum();
-            sum.sum = sum.sum.wrapping_add(count);
-        });
-        let numbers = Numbered::new(items, job.workers, |n| n);
-        side::flow::run(count_all_timed(numbers, out), job.workers);
-        whole.sum()
-    })
+fn still(job: &Job) -> Outcome {
+    run_counts(job, Some(time_backwards))
 }

@@ -70,6 +70,10 @@ impl<A: Item, F: Fn(A, A) -> A + 'static> Aggregate<A> for Reduce<A, F> {
         let BySerde(reduced) = state.as_ref().expect(ADDED);
         reduced.clone()
     }
+    fn finish_last(&self, Maybe(state): Maybe<BySerde<A>>) -> A {
+        let BySerde(reduced) = state.expect(ADDED);
+        reduced
+    }
 }
 
 /// Any state: what it begins as, how an item is added, how what another state has gathered is added. The state comes out, as it is; see
@@ -133,6 +137,9 @@ where
     fn finish(&self, state: &S) -> S {
         state.clone()
     }
+    fn finish_last(&self, state: S) -> S {
+        state
+    }
 }
 
 /// Another aggregate, whose result is shaped by a function. The state is the other's, so the function may change from run to run.
@@ -190,5 +197,8 @@ where
     }
     fn finish(&self, state: &G::State) -> B {
         (self.f)(self.aggregate.finish(state))
+    }
+    fn finish_last(&self, state: G::State) -> B {
+        (self.f)(self.aggregate.finish_last(state))
     }
 }

@@ -60,6 +60,9 @@ macro_rules! extremes {
             fn finish(&self, Maybe(state): &Maybe<V>) -> V {
                 state.clone().expect(ADDED)
             }
+            fn finish_last(&self, Maybe(state): Maybe<V>) -> V {
+                state.expect(ADDED)
+            }
         }
 
         $(#[$by_doc])*
@@ -109,6 +112,10 @@ macro_rules! extremes {
             fn finish(&self, Maybe(state): &Maybe<Timed<A>>) -> A {
                 let (_, BySerde(item)) = state.as_ref().expect(ADDED);
                 item.clone()
+            }
+            fn finish_last(&self, Maybe(state): Maybe<Timed<A>>) -> A {
+                let (_, BySerde(item)) = state.expect(ADDED);
+                item
             }
         }
     )*};

@@ -150,6 +150,11 @@ pub trait Aggregate<A>: 'static {
     /// # Panics
     /// Some have nothing to answer for such a state, as the smallest of no values, and panic.
     fn finish(&self, state: &Self::State) -> Self::Out;
+    /// As [`finish`](Aggregate::finish), and to the same result, of a state that is not needed any more: an aggregate that holds items moves
+    /// them out instead of cloning them.
+    fn finish_last(&self, state: Self::State) -> Self::Out {
+        self.finish(&state)
+    }
 }
 
 /// An item that is held, with its time.
@@ -177,6 +182,9 @@ macro_rules! tuples {
             }
             fn finish(&self, state: &Self::State) -> Self::Out {
                 ($(self.$at.finish(&state.$at),)+)
+            }
+            fn finish_last(&self, state: Self::State) -> Self::Out {
+                ($(self.$at.finish_last(state.$at),)+)
             }
         }
     )*};

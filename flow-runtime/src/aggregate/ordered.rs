@@ -67,6 +67,10 @@ macro_rules! one_by_time {
                 let (_, BySerde(item)) = state.as_ref().expect(ADDED);
                 item.clone()
             }
+            fn finish_last(&self, Maybe(state): Maybe<Timed<A>>) -> A {
+                let (_, BySerde(item)) = state.expect(ADDED);
+                item
+            }
         }
     )*};
 }
@@ -125,5 +129,8 @@ impl<A: Item> Aggregate<A> for Collect {
     }
     fn finish(&self, state: &Vec<Timed<A>>) -> Vec<A> {
         state.iter().map(|(_, BySerde(item))| item.clone()).collect()
+    }
+    fn finish_last(&self, state: Vec<Timed<A>>) -> Vec<A> {
+        state.into_iter().map(|(_, BySerde(item))| item).collect()
     }
 }

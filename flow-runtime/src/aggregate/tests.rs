@@ -57,6 +57,7 @@ fn check<G: Aggregate<Sale, Out: PartialEq + std::fmt::Debug>>(
     expected: &G::Out,
 ) -> Result<(), TestCaseError> {
     prop_assert_eq!(&aggregate.finish(&added(aggregate, items)), expected);
+    prop_assert_eq!(&aggregate.finish_last(added(aggregate, items)), expected);
 
     let slice_of = |at: Timestamp| cuts.partition_point(|cut| *cut <= at.0);
     let mut merged = aggregate.begin();
@@ -73,6 +74,7 @@ fn check<G: Aggregate<Sale, Out: PartialEq + std::fmt::Debug>>(
     // Nor does it change anything to merge nothing.
     aggregate.merge(&mut merged, &aggregate.begin());
     prop_assert_eq!(&aggregate.finish(&merged), expected);
+    prop_assert_eq!(&aggregate.finish_last(merged), expected);
     Ok(())
 }
 

@@ -99,4 +99,8 @@ impl<A: Item, S: Ord + 'static, F: Fn(&A) -> S + 'static> Aggregate<A> for TopK<
     fn finish(&self, state: &Vec<Timed<A>>) -> Vec<A> {
         self.items(state)
     }
+    fn finish_last(&self, mut state: Vec<Timed<A>>) -> Vec<A> {
+        state.truncate(self.k);
+        state.into_iter().map(|(_, BySerde(item))| item).collect()
+    }
 }

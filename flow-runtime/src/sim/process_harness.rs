@@ -209,7 +209,7 @@ impl<P: Process> ProcessHarness<P> {
             if let Err(error) = save_key(key, &mut bytes) {
                 panic!("{}", error.what());
             }
-            let set = entry.timers.set.iter();
+            let set = entry.timers.iter();
             timers.extend(set.map(|timer| (bytes.clone(), (key, timer.by, timer.at, &timer.tag))));
         }
         timers.sort_by(|(a_key, (_, a_by, a_at, a_tag)), (b_key, (_, b_by, b_at, b_tag))| {

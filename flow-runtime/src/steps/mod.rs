@@ -38,7 +38,6 @@ mod timing;
 mod top;
 mod totals;
 mod windowing;
-mod windowing_all;
 
 pub use crate::asynchronous::{Async, AsyncFailed, AsyncReason, Backoff};
 pub use aggregating::running;
@@ -71,8 +70,7 @@ pub use rolling_up::rollup;
 pub use timing::{event_time, try_event_time};
 pub use top::top_k;
 pub use totals::total;
-pub use windowing::window;
-pub use windowing_all::window_all;
+pub use windowing::{window, window_all};
 
 pub use crate::expiry::Ttl;
 

@@ -134,7 +134,7 @@ impl<K: Key, A: 'static, G: Aggregate<A>, D: Consumer<Keyed<K, G::Out>>> Total<K
         table.each_changed(|key, state| {
             let Some(state) = state.take() else { return };
             let note = Note::beside_key(id, key);
-            let out = aggregate.finish(&state);
+            let out = aggregate.finish_last(state);
             note.emits();
             let hash = hasher.hash(key);
             note.clear();

@@ -12,6 +12,16 @@ use crate::time::Timestamp;
 /// When, and the hash of the key.
 type Entry = (u64, u64);
 
+/// When an agenda names a key next; [`Timestamp::MAX`] if it does not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Armed(pub(crate) Timestamp);
+
+impl Default for Armed {
+    fn default() -> Self {
+        Armed(Timestamp::MAX)
+    }
+}
+
 /// Times and keys, taken out in the order of time and, at one time, of the keys' hashes.
 #[derive(Debug)]
 pub(crate) struct Agenda {
@@ -32,6 +42,16 @@ pub(crate) struct Agenda {
 
 /// One for each bit, and one for none.
 const BUCKETS: usize = 65;
+
+/// So many keys are near, where there are so many.
+const NEAR: usize = 32;
+
+/// The hashes of some entries.
+type Hashes<'a> = std::iter::Map<std::slice::Iter<'a, Entry>, fn(&Entry) -> u64>;
+
+fn hashes(entries: &[Entry]) -> Hashes<'_> {
+    entries.iter().map(|entry| entry.1)
+}
 
 /// Times in an order of unsigned numbers.
 fn ordered(at: Timestamp) -> u64 {
@@ -91,9 +111,14 @@ impl Agenda {
         overdue.into_iter().chain(bucket).min().map(time)
     }
 
-    /// Takes out the earliest entry, if it is due at `until`.
+    /// Takes out the earliest entry, if it is due at `until`. `near` is told, now and then, the keys of which most will be next: whoever has
+    /// their states can bring them into the cache, all at once.
     #[inline]
-    pub(crate) fn take_due(&mut self, until: Timestamp) -> Option<(Timestamp, u64)> {
+    pub(crate) fn take_due(
+        &mut self,
+        until: Timestamp,
+        near: impl Fn(Hashes<'_>),
+    ) -> Option<(Timestamp, u64)> {
         if self.len == 0 {
             return None;
         }
@@ -106,7 +131,7 @@ impl Agenda {
             self.len -= 1;
             return Some((time(at), hash));
         }
-        if self.filled & 1 == 0 && !self.deal(until) {
+        if self.filled & 1 == 0 && !self.deal(until, &near) {
             return None;
         }
         if self.last > until {
@@ -116,6 +141,11 @@ impl Agenda {
         if !self.sorted {
             first.sort_unstable_by(|a, b| b.cmp(a));
             self.sorted = true;
+        }
+        if let Some(from) = first.len().checked_sub(NEAR)
+            && from.is_multiple_of(NEAR)
+        {
+            near(hashes(&first[from..]));
         }
         let (at, hash) = first.pop()?;
         if first.is_empty() {
@@ -127,7 +157,7 @@ impl Agenda {
     }
 
     /// Deals the first bucket that is not empty, if it has anything that is due, to lower ones.
-    fn deal(&mut self, until: u64) -> bool {
+    fn deal(&mut self, until: u64, near: &impl Fn(Hashes<'_>)) -> bool {
         let number = self.filled.trailing_zeros() as usize;
         let Some(bucket) = self.buckets.get_mut(number) else { return false };
         if self.earliest[number] > until {
@@ -135,6 +165,9 @@ impl Agenda {
         }
         self.last = std::mem::replace(&mut self.earliest[number], u64::MAX);
         let mut entries = std::mem::take(bucket);
+        if (2..=NEAR).contains(&entries.len()) {
+            near(hashes(&entries));
+        }
         self.filled &= !(1 << number);
         entries.drain(..).for_each(|entry| self.put(entry));
         // Its memory is used again.
@@ -181,7 +214,7 @@ mod tests {
                     }
                     Op::Take(until) => loop {
                         let first = model.first().copied().filter(|(at, ..)| *at <= until);
-                        let taken = agenda.take_due(Timestamp(until));
+                        let taken = agenda.take_due(Timestamp(until), |_| ());
                         prop_assert_eq!(taken.map(|(at, hash)| (at.0, hash)), first.map(|(at, hash, _)| (at, hash)));
                         let Some(first) = first else { break };
                         model.remove(&first);

@@ -11,6 +11,7 @@
 mod agenda;
 mod pending;
 
-pub(crate) use agenda::Agenda;
+pub(crate) use agenda::{Agenda, Armed};
+
 pub use pending::By;
 pub(crate) use pending::Timers;

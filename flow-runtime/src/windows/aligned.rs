@@ -20,33 +20,51 @@ pub(super) enum Grid {
 #[derive(Clone, Debug)]
 pub(super) struct Aligned {
     grid: Grid,
-    /// The slice that was found last.
-    last: (Timestamp, Timestamp),
+    last: Found,
+}
+
+/// A slice that was found.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    start: Timestamp,
+    end: Timestamp,
+    /// The end of the first window that it belongs to.
+    first_end: Timestamp,
 }
 
 impl Aligned {
     pub(super) fn new(grid: Grid) -> Self {
-        Aligned { grid, last: (Timestamp::MAX, Timestamp::MIN) }
+        // It has no time in it.
+        let nothing =
+            Found { start: Timestamp::MAX, end: Timestamp::MIN, first_end: Timestamp::MAX };
+        Aligned { grid, last: nothing }
     }
 
     /// The start of the slice that `at` belongs to.
     #[inline(always)]
     pub(super) fn slice(&mut self, at: Timestamp) -> Timestamp {
-        if at < self.last.0 || at >= self.last.1 {
-            self.last = self.around(at);
+        if at < self.last.start || at >= self.last.end {
+            self.last = self.find(at);
         }
-        self.last.0
+        self.last.start
+    }
+
+    /// The end of the first window that the slice belongs to that was found last.
+    #[inline(always)]
+    pub(super) fn first_end_of_last(&self) -> Timestamp {
+        self.last.first_end
     }
 
     #[cold]
-    fn around(&self, at: Timestamp) -> (Timestamp, Timestamp) {
-        match &self.grid {
+    fn find(&self, at: Timestamp) -> Found {
+        let (start, end) = match &self.grid {
             Grid::Even { grain, offset, .. } => {
-                let start = floor(at.0, *grain, *offset);
-                (Timestamp(start), Timestamp(start.saturating_add(*grain)))
+                let start = floor(at.0.into(), *grain, *offset);
+                (time(start), time(start + i128::from(*grain)))
             }
             Grid::Civil { unit, zone } => unit.around(zone, at),
-        }
+        };
+        Found { start, end, first_end: self.first_end(start) }
     }
 
     /// How far apart windows begin, where that is always the same.
@@ -57,73 +75,87 @@ impl Aligned {
         }
     }
 
-    /// Whether each window is one slice.
-    pub(super) fn is_tumbling(&self) -> bool {
-        match &self.grid {
-            Grid::Even { size, grain, .. } => size == grain,
-            Grid::Civil { .. } => true,
-        }
-    }
-
     /// The end of the first window that a slice belongs to.
     pub(super) fn first_end(&self, slice: Timestamp) -> Timestamp {
-        match &self.grid {
-            Grid::Even { size, hop, offset, .. } => {
-                let before = floor(slice.0.saturating_sub(*size), *hop, *offset);
-                end(before.saturating_add(*hop).saturating_add(*size))
-            }
-            Grid::Civil { .. } => self.last_end(slice),
-        }
+        // It begins behind the one that ends where the slice begins, or before.
+        self.end_behind(slice)
     }
 
     /// The end of the last window that a slice belongs to.
     pub(super) fn last_end(&self, slice: Timestamp) -> Timestamp {
         match &self.grid {
             Grid::Even { size, hop, offset, .. } => {
-                end(floor(slice.0, *hop, *offset).saturating_add(*size))
+                end(floor(slice.0.into(), *hop, *offset) + i128::from(*size))
             }
-            Grid::Civil { unit, zone } => unit.around(zone, slice).1,
+            Grid::Civil { unit, zone } => end(unit.around(zone, slice).1.0.into()),
         }
     }
 
-    /// The end of the window after the one that ends at `end`; only where windows are of more than one slice.
+    /// The end of the window after the one that ends at `from`.
     pub(super) fn next_end(&self, from: Timestamp) -> Timestamp {
         match &self.grid {
-            Grid::Even { hop, .. } => end(from.0.saturating_add(*hop)),
-            Grid::Civil { unit, zone } => unit.around(zone, from).1,
+            Grid::Even { hop, .. } => end(i128::from(from.0) + i128::from(*hop)),
+            Grid::Civil { .. } => self.end_behind(from),
         }
     }
 
-    /// The first end of a window behind `after`; only where windows are of more than one slice.
+    /// The first end of a window behind `after`; the last end there is where there is none.
     pub(super) fn end_behind(&self, after: Timestamp) -> Timestamp {
         match &self.grid {
             Grid::Even { size, hop, offset, .. } => {
-                let start = floor(after.0.saturating_sub(*size), *hop, *offset);
-                end(start.saturating_add(*hop).saturating_add(*size))
+                let size = i128::from(*size);
+                let before = floor(i128::from(after.0) - size, *hop, *offset);
+                end(before + i128::from(*hop) + size)
             }
-            Grid::Civil { unit, zone } => unit.around(zone, after).1,
+            Grid::Civil { unit, zone } => end(unit.around(zone, after).1.0.into()),
         }
     }
 
-    /// Where the window begins that ends at `end` and has a slice that begins at `slice`.
-    pub(super) fn start(&self, end: Timestamp, slice: Timestamp) -> Timestamp {
+    /// Where the window begins that ends at `end`.
+    pub(super) fn start(&self, end: Timestamp) -> Timestamp {
+        let last = Timestamp(end.0.saturating_sub(1));
         match &self.grid {
+            // The last one is cut off.
+            Grid::Even { size, hop, offset, .. } if size == hop => {
+                time(floor(last.0.into(), *size, *offset))
+            }
             Grid::Even { size, .. } => Timestamp(end.0.saturating_sub(*size)),
-            Grid::Civil { .. } => slice,
+            Grid::Civil { unit, zone } => unit.around(zone, last).0,
+        }
+    }
+
+    /// Slices that begin earlier are of windows that have ended by `at`; others are not.
+    pub(super) fn first_unended(&self, at: Timestamp) -> Timestamp {
+        if at >= Timestamp::LAST {
+            return Timestamp::MAX;
+        }
+        match &self.grid {
+            Grid::Even { size, hop, offset, .. } => {
+                let last = floor(i128::from(at.0) - i128::from(*size), *hop, *offset);
+                time(last + i128::from(*hop))
+            }
+            Grid::Civil { unit, zone } => unit.around(zone, at).0,
         }
     }
 }
 
 /// An end that event time reaches.
-fn end(at: i64) -> Timestamp {
-    Timestamp(at).min(Timestamp::LAST)
+fn end(at: i128) -> Timestamp {
+    time(at).min(Timestamp::LAST)
 }
 
-/// The last multiple of `step`, counted from `offset`, up to `at`; the first there is if there is none.
-fn floor(at: i64, step: i64, offset: i64) -> i64 {
-    match at.checked_sub(offset) {
-        Some(from) => at.saturating_sub(from.rem_euclid(step)),
-        // `offset` is less than a step: `at` lies at one end of all time.
-        None => at,
+/// A time, cut off at the ends of all time.
+fn time(at: i128) -> Timestamp {
+    let outside = if at < 0 { i64::MIN } else { i64::MAX };
+    Timestamp(i64::try_from(at).unwrap_or(outside))
+}
+
+/// The last multiple of `step`, counted from `offset`, up to `at`.
+fn floor(at: i128, step: i64, offset: i64) -> i128 {
+    let from = at - i128::from(offset);
+    match i64::try_from(from) {
+        // Much faster.
+        Ok(from) => at - i128::from(from.rem_euclid(step)),
+        Err(_) => at - from.rem_euclid(step.into()),
     }
 }

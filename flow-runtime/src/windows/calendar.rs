@@ -20,13 +20,27 @@ pub enum Calendar {
     Year,
 }
 
+/// So far on both sides of 1970 there are calendars, in microseconds: more than 6,300 years. Beyond, all time is one window.
+const CALENDARS: i64 = 200_000_000_000_000_000;
+
 impl Calendar {
-    /// The window that `at` belongs to. Beyond the years that a calendar has there is one window that never ends.
+    /// The window that `at` belongs to.
     pub(super) fn around(self, zone: &TimeZone, at: Timestamp) -> (Timestamp, Timestamp) {
-        let outside = (if at.0 < 0 { Timestamp(i64::MIN + 1) } else { at }, Timestamp::LAST);
-        let Ok(instant) = jiff::Timestamp::from_microsecond(at.0) else { return outside };
+        let nearest = Timestamp(at.0.clamp(-CALENDARS, CALENDARS));
+        // There is one, so near to now. A zone that had none would have windows of a moment.
+        let moment = (nearest, Timestamp(nearest.0 + 1));
+        let (first, next) = self.by_calendar(zone, nearest).unwrap_or(moment);
+        match at {
+            _ if at < first => (Timestamp(i64::MIN + 1), first),
+            _ if at >= next => (next, Timestamp::LAST),
+            _ => (first, next),
+        }
+    }
+
+    fn by_calendar(self, zone: &TimeZone, at: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let instant = jiff::Timestamp::from_microsecond(at.0).ok()?;
         if self == Calendar::Hour {
-            return hour(zone, instant).unwrap_or(outside);
+            return hour(zone, instant);
         }
         let civil = instant.to_zoned(zone.clone());
         let date = civil.date();
@@ -49,10 +63,8 @@ impl Calendar {
             let midnight = date?.to_zoned(zone.clone())?.start_of_day()?;
             Ok::<_, jiff::Error>(Timestamp::from(midnight.timestamp()))
         };
-        match (moment(first), moment(next)) {
-            (Ok(first), Ok(next)) if first <= at && at < next => (first, next),
-            _ => outside,
-        }
+        let (first, next) = (moment(first).ok()?, moment(next).ok()?);
+        (first <= at && at < next).then_some((first, next))
     }
 }
 

@@ -179,7 +179,7 @@ impl<S: State> Counted<S> {
             _ => {
                 let mut all = aggregate.begin();
                 self.slices.iter().for_each(|slice| aggregate.merge(&mut all, &slice.state));
-                aggregate.finish(&all)
+                aggregate.finish_last(all)
             }
         };
         // Items without a time have no end either.

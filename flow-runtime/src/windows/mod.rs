@@ -6,11 +6,12 @@
 //! | `settings` | what all kinds of windows can be told: lateness, early results |
 //! | `aligned` | where windows that do not depend on the items begin and end |
 //! | `calendar` | the same by civil time in a time zone |
+//! | `tumbling` | tumbling and hopping windows, as they are wired |
 //! | `slices` | tumbling and hopping windows of one key |
 //! | `sessions` | session windows of one key |
 //! | `counts` | windows of so many items of one key |
 //!
-//! A kind of windows says how the windows of one key are kept ([`Windows`]); the step (`steps/windowing.rs`) has the table of keys, the
+//! A kind of windows says how the windows of one key are kept ([`Windows`]); the step (`steps/windowing`) has the table of keys, the
 //! agenda and the clock.
 
 mod aligned;
@@ -22,6 +23,7 @@ mod settings;
 mod slices;
 #[cfg(test)]
 mod tests;
+mod tumbling;
 
 pub use calendar::Calendar;
 pub use counts::Counting;
@@ -32,7 +34,7 @@ pub use settings::Early;
 pub(crate) use settings::Settings;
 #[doc(hidden)]
 pub use slices::Slicing;
-pub use slices::{Hopping, Tumbling};
+pub use tumbling::{Hopping, Tumbling};
 
 use crate::aggregate::Aggregate;
 use crate::error::Error;
@@ -51,14 +53,26 @@ pub trait WindowKind: Clone + 'static {
     fn windows(&self) -> Result<(Self::Windows, Settings), Error>;
 }
 
+/// What a moment of event time has done to the windows of a key.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Fired {
+    /// Whether anything has fired, or was given up.
+    pub(crate) changed: bool,
+    /// When there is something to fire or to give up next.
+    pub(crate) next: Option<Timestamp>,
+}
+
 /// How the windows of a key are kept, fired and given up.
 #[doc(hidden)]
 pub trait Windows: 'static {
     /// The windows of one key.
     type Kept<S: State>: Saved + 'static;
+    /// A moment of event time, as all keys see it.
+    type Moment;
 
     /// No windows. All that end up to `watermark` count as fired.
-    fn begin<S: State>(watermark: Timestamp) -> Self::Kept<S>;
+    fn begin<A, G: Aggregate<A>>(watermark: Timestamp, aggregate: &G) -> Self::Kept<G::State>;
 
     /// Whether an item is late whatever is kept for its key; if so, it is late unless [`adopts`](Windows::adopts) says else.
     fn is_late(&mut self, at: Timestamp, watermark: Timestamp, settings: &Settings) -> bool;
@@ -84,8 +98,8 @@ pub trait Windows: 'static {
         false
     }
 
-    /// Adds an item that is not late. What has fired before fires again at once. Answers whether there may be something to fire earlier than
-    /// before.
+    /// Adds an item that is not late. What has fired before fires again at once. Answers when there is something to fire or to give up
+    /// that was not to be before, if there is.
     fn add<A, G: Aggregate<A>>(
         &mut self,
         kept: &mut Self::Kept<G::State>,
@@ -94,17 +108,20 @@ pub trait Windows: 'static {
         item: (Timestamp, A),
         watermark: Timestamp,
         emit: &mut impl FnMut(Windowed<G::Out>),
-    ) -> bool;
+    ) -> Option<Timestamp>;
 
-    /// Event time has come to `watermark`: fires what is due, gives up what is over.
+    /// What is the same for all keys when event time has come to `now`.
+    fn moment(&self, now: Timestamp, settings: &Settings) -> Self::Moment;
+
+    /// Event time has come to a moment: fires what is due then, gives up what is over. What was due before has been fired.
     fn fire<A, G: Aggregate<A>>(
         &self,
         kept: &mut Self::Kept<G::State>,
         settings: &Settings,
         aggregate: &G,
-        watermark: Timestamp,
+        moment: &Self::Moment,
         emit: &mut impl FnMut(Windowed<G::Out>),
-    );
+    ) -> Fired;
 
     /// Fires open windows that have changed since they last fired.
     fn fire_early<A, G: Aggregate<A>>(
@@ -122,4 +139,10 @@ pub trait Windows: 'static {
 
     /// Whether a window that is open has changed since it last fired.
     fn has_changed<S: State>(kept: &Self::Kept<S>) -> bool;
+
+    /// When open windows fire that have changed, where they do so by processing time; [`Timestamp::MAX`] if there is nothing to fire.
+    fn early_at<S: State>(kept: &Self::Kept<S>) -> Timestamp;
+
+    /// Says so.
+    fn set_early<S: State>(kept: &mut Self::Kept<S>, at: Timestamp);
 }

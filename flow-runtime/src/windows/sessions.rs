@@ -8,8 +8,9 @@ use crate::aggregate::Aggregate;
 use crate::error::Error;
 use crate::state::{Saved, State};
 use crate::time::Timestamp;
+use crate::timers::Armed;
 use crate::windows::settings::length;
-use crate::windows::{Early, Pane, Settings, Span, WindowKind, Windowed, Windows};
+use crate::windows::{Early, Fired, Pane, Settings, Span, WindowKind, Windowed, Windows};
 
 /// Windows that end when a key has had no item for a gap: a visit, a flight, a burst.
 ///
@@ -95,6 +96,8 @@ pub struct Kept<S: Saved> {
     sessions: Vec<Open<S>>,
     /// The end of the last session that was given up, for as long as items may come that would have belonged to it.
     closed: Option<Timestamp>,
+    #[state(skip)]
+    early: Armed,
 }
 
 impl<S: Saved> Kept<S> {
@@ -111,9 +114,20 @@ impl<S: State> Open<S> {
         aggregate: &G,
         pane: Pane,
     ) -> Windowed<G::Out> {
-        let replaced = std::mem::replace(&mut self.emitted, vec![(self.start, self.end)]);
+        let value = aggregate.finish(&self.state);
+        self.emits(pane, value)
+    }
+
+    /// The session as it is in the end: nothing of it is needed any more.
+    fn last_result<A, G: Aggregate<A, State = S>>(&mut self, aggregate: &G) -> Windowed<G::Out> {
+        let state = std::mem::replace(&mut self.state, aggregate.begin());
+        self.emits(Pane::OnTime, aggregate.finish_last(state))
+    }
+
+    fn emits<B>(&mut self, pane: Pane, value: B) -> Windowed<B> {
+        let Open { start, end, .. } = *self;
+        let replaced = std::mem::replace(&mut self.emitted, vec![(start, end)]);
         let replaces = replaced.into_iter().map(|(start, end)| Span { start, end }).collect();
-        let (start, end, value) = (self.start, self.end, aggregate.finish(&self.state));
         self.items = 0;
         Windowed { start, end, pane, replaces, value }
     }
@@ -128,9 +142,10 @@ impl Sessions {
 
 impl Windows for Sessions {
     type Kept<S: State> = Kept<S>;
+    type Moment = Timestamp;
 
-    fn begin<S: State>(_: Timestamp) -> Kept<S> {
-        Kept { sessions: Vec::new(), closed: None }
+    fn begin<A, G: Aggregate<A>>(_: Timestamp, _: &G) -> Kept<G::State> {
+        Kept { sessions: Vec::new(), closed: None, early: Armed::default() }
     }
 
     #[inline(always)]
@@ -163,7 +178,7 @@ impl Windows for Sessions {
         (at, item): (Timestamp, A),
         watermark: Timestamp,
         emit: &mut impl FnMut(Windowed<G::Out>),
-    ) -> bool {
+    ) -> Option<Timestamp> {
         let end = at.after(self.gap).min(Timestamp::LAST);
         let sessions = &mut kept.sessions;
         // Those behind it are passed over; those that take it lie in a row.
@@ -214,7 +229,11 @@ impl Windows for Sessions {
         }
         // One that had fired and goes on is open again.
         session.fired &= session.end <= watermark;
-        taking != 1
+        if taking == 1 { None } else { self.next(kept, settings) }
+    }
+
+    fn moment(&self, now: Timestamp, _: &Settings) -> Timestamp {
+        now
     }
 
     fn fire<A, G: Aggregate<A>>(
@@ -222,24 +241,29 @@ impl Windows for Sessions {
         kept: &mut Kept<G::State>,
         settings: &Settings,
         aggregate: &G,
-        watermark: Timestamp,
+        &now: &Timestamp,
         emit: &mut impl FnMut(Windowed<G::Out>),
-    ) {
+    ) -> Fired {
+        let mut changed = false;
+        let over = |session: &Open<G::State>| settings.over_at(session.end) <= now;
         // The order of ends is that of starts: no two overlap.
         for session in &mut kept.sessions {
-            if !session.fired && session.end <= watermark {
-                session.fired = true;
-                emit(session.result(aggregate, Pane::OnTime));
+            if !session.fired && session.end <= now {
+                (session.fired, changed) = (true, true);
+                emit(match over(session) {
+                    true => session.last_result(aggregate),
+                    false => session.result(aggregate, Pane::OnTime),
+                });
             }
         }
-        let over = |session: &Open<G::State>| settings.over_at(session.end) <= watermark;
         let gone = kept.sessions.iter().take_while(|session| over(session)).count();
         if let Some(last) = kept.sessions.drain(..gone).last() {
-            kept.closed = Some(last.end);
+            (kept.closed, changed) = (Some(last.end), true);
         }
-        if kept.forget_closed_at(self.gap, settings).is_some_and(|at| at <= watermark) {
-            kept.closed = None;
+        if kept.forget_closed_at(self.gap, settings).is_some_and(|at| at <= now) {
+            (kept.closed, changed) = (None, true);
         }
+        Fired { changed, next: self.next(kept, settings) }
     }
 
     fn fire_early<A, G: Aggregate<A>>(
@@ -272,5 +296,13 @@ impl Windows for Sessions {
 
     fn has_changed<S: State>(kept: &Kept<S>) -> bool {
         kept.sessions.iter().any(|session| !session.fired && session.items > 0)
+    }
+
+    fn early_at<S: State>(kept: &Kept<S>) -> Timestamp {
+        kept.early.0
+    }
+
+    fn set_early<S: State>(kept: &mut Kept<S>, at: Timestamp) {
+        kept.early = Armed(at);
     }
 }

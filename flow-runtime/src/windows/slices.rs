@@ -1,182 +1,34 @@
 //! Tumbling and hopping windows of one key: made of slices, so that an item is added once however many windows it belongs to.
 
-use std::time::Duration;
-
 use flow_macros::stateful;
-use jiff::tz::TimeZone;
 
 use crate::aggregate::Aggregate;
-use crate::error::Error;
 use crate::state::{Saved, State};
 use crate::time::Timestamp;
-use crate::windows::aligned::{Aligned, Grid};
-use crate::windows::settings::{length, senseless};
-use crate::windows::{Calendar, Early, Pane, Settings, WindowKind, Windowed, Windows};
-
-/// Windows of one length, one behind the other: each item belongs to one.
-///
-/// They are aligned to 1970-01-01 00:00 UTC, or shifted from there by an [`offset`](Tumbling::offset); or they follow the calendar of a
-/// time zone.
-///
-/// ```
-/// use std::time::Duration;
-/// use flow_runtime::prelude::*;
-///
-/// let hours = Tumbling::of(Duration::from_secs(3600)).allowed_lateness(Duration::from_secs(60));
-/// let days = Tumbling::calendar(Calendar::Day, "Europe/Berlin");
-/// # let _ = (hours, days);
-/// ```
-#[derive(Clone, Debug)]
-pub struct Tumbling {
-    length: Length,
-    offset: Duration,
-    settings: Settings,
-}
-
-#[derive(Clone, Debug)]
-enum Length {
-    Even(Duration),
-    Civil(Calendar, String),
-}
-
-impl Tumbling {
-    /// Windows of this length.
-    pub const fn of(size: Duration) -> Tumbling {
-        let settings = Settings { lateness: Duration::ZERO, early: None };
-        Tumbling { length: Length::Even(size), offset: Duration::ZERO, settings }
-    }
-
-    /// Windows by the calendar of a time zone, by its name in the IANA database: a day there has 23 or 25 hours when clocks are changed.
-    /// A run with a name that is not known ends with an error when it begins.
-    pub fn calendar(unit: Calendar, zone: impl Into<String>) -> Tumbling {
-        let length = Length::Civil(unit, zone.into());
-        Tumbling { length, ..Tumbling::of(Duration::ZERO) }
-    }
-
-    /// Shifts all windows by so much. Not for windows by a calendar.
-    pub const fn offset(mut self, by: Duration) -> Tumbling {
-        self.offset = by;
-        self
-    }
-
-    /// Keeps a window for so much event time behind its end: items that come until then fire it again. Later ones go to the late stream.
-    pub const fn allowed_lateness(mut self, lateness: Duration) -> Tumbling {
-        self.settings.lateness = lateness;
-        self
-    }
-
-    /// Lets windows fire before they end as well.
-    pub const fn early(mut self, when: Early) -> Tumbling {
-        self.settings.early = Some(when);
-        self
-    }
-}
-
-impl WindowKind for Tumbling {
-    type Windows = Slicing;
-    fn windows(&self) -> Result<(Slicing, Settings), Error> {
-        self.settings.check()?;
-        let grid = match &self.length {
-            Length::Even(size) => even(*size, *size, self.offset)?,
-            Length::Civil(unit, name) => {
-                if !self.offset.is_zero() {
-                    return Err(senseless(
-                        "an offset of windows by a calendar",
-                        "windows by a calendar begin where the calendar says",
-                    ));
-                }
-                let zone = TimeZone::get(name).map_err(|_| {
-                    senseless(
-                        &format!("windows in the time zone `{name}`, which is not known,"),
-                        "give its name in the IANA database, as `Europe/Berlin`",
-                    )
-                })?;
-                Grid::Civil { unit: *unit, zone }
-            }
-        };
-        Ok((Slicing { grid: Aligned::new(grid) }, self.settings))
-    }
-}
-
-/// Windows of one length that begin at regular distances and overlap: each item belongs to several.
-///
-/// What they cost does not depend on how many windows an item belongs to: it is added once, and windows share what they have in common.
-///
-/// ```
-/// use std::time::Duration;
-/// use flow_runtime::prelude::*;
-///
-/// // The last minute, every second.
-/// let minutes = Hopping::of(Duration::from_secs(60), Duration::from_secs(1));
-/// # let _ = minutes;
-/// ```
-#[derive(Clone, Debug)]
-pub struct Hopping {
-    size: Duration,
-    hop: Duration,
-    offset: Duration,
-    settings: Settings,
-}
-
-impl Hopping {
-    /// Windows of length `size`, one beginning every `hop`. A hop longer than the size leaves gaps: a run with that ends with an error
-    /// when it begins.
-    pub const fn of(size: Duration, hop: Duration) -> Hopping {
-        let settings = Settings { lateness: Duration::ZERO, early: None };
-        Hopping { size, hop, offset: Duration::ZERO, settings }
-    }
-
-    /// Shifts all windows by so much.
-    pub const fn offset(mut self, by: Duration) -> Hopping {
-        self.offset = by;
-        self
-    }
-
-    /// Keeps a window for so much event time behind its end: items that come until then fire it again. Those that come too late for all of their
-    /// windows go to the late stream.
-    pub const fn allowed_lateness(mut self, lateness: Duration) -> Hopping {
-        self.settings.lateness = lateness;
-        self
-    }
-
-    /// Lets windows fire before they end as well.
-    pub const fn early(mut self, when: Early) -> Hopping {
-        self.settings.early = Some(when);
-        self
-    }
-}
-
-impl WindowKind for Hopping {
-    type Windows = Slicing;
-    fn windows(&self) -> Result<(Slicing, Settings), Error> {
-        self.settings.check()?;
-        let grid = even(self.size, self.hop, self.offset)?;
-        Ok((Slicing { grid: Aligned::new(grid) }, self.settings))
-    }
-}
-
-fn even(size: Duration, hop: Duration, offset: Duration) -> Result<Grid, Error> {
-    let (size_us, hop_us) = (length(size, "window")?, length(hop, "hop")?);
-    if hop_us > size_us {
-        return Err(senseless(
-            &format!("windows of {size:?} every {hop:?}, with gaps between them,"),
-            "the hop is at most the size; to leave items out, filter them",
-        ));
-    }
-    let (mut grain, mut rest) = (size_us, hop_us);
-    while rest > 0 {
-        (grain, rest) = (rest, grain % rest);
-    }
-    // Whole hops change nothing.
-    let offset = (offset.as_micros() % hop_us as u128) as i64;
-    Ok(Grid::Even { size: size_us, hop: hop_us, grain, offset })
-}
+use crate::timers::Armed;
+use crate::windows::aligned::Aligned;
+use crate::windows::{Early, Fired, Pane, Settings, Windowed, Windows};
 
 /// How tumbling and hopping windows are kept.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Slicing {
     grid: Aligned,
+}
+
+/// A moment of event time, as all keys see it: what would otherwise be reckoned for each of them.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    now: Timestamp,
+    /// Where the window begins that ends now, if one does.
+    start: Option<Timestamp>,
+    /// Of slices that begin earlier all windows have ended.
+    fired: Timestamp,
+    /// Slices that begin earlier are not needed any more.
+    over: Timestamp,
+    /// The end of the first window that ends later.
+    next_end: Timestamp,
 }
 
 /// What was gathered of a slice.
@@ -192,7 +44,7 @@ pub(super) struct Slice<S: Saved> {
 #[stateful]
 #[derive(Debug)]
 #[doc(hidden)]
-pub(super) struct Fired {
+pub(super) struct Panes {
     end: Timestamp,
     early: u32,
     late: u32,
@@ -207,70 +59,131 @@ pub(super) struct Fired {
 pub struct Slices<S: Saved> {
     /// Windows that end up to here have fired.
     fired: Timestamp,
-    /// The latest slice. Apart, since most items belong to it.
-    newest: Option<Slice<S>>,
-    /// The others, in the order of time.
+    /// The latest slice. Apart, since most items belong to it; or [`FRESH`], or [`GONE`].
+    newest: Slice<S>,
+    /// What most windows do without.
+    rest: Option<Box<Rest<S>>>,
+}
+
+/// In place of where a slice begins: nothing was gathered of it as yet.
+const FRESH: Timestamp = Timestamp::MAX;
+/// It was given up, and all others are.
+const GONE: Timestamp = Timestamp(i64::MAX - 1);
+
+/// What else is kept of a key.
+#[stateful]
+#[derive(Debug)]
+#[doc(hidden)]
+pub(super) struct Rest<S: Saved> {
+    /// The slices that are not the newest, in the order of time.
     older: Vec<Slice<S>>,
     /// Of windows that may fire more than once, in no order.
-    panes: Vec<Fired>,
+    panes: Vec<Panes>,
+    #[state(skip)]
+    early: Armed,
+}
+
+impl<S: Saved> Rest<S> {
+    fn new() -> Box<Self> {
+        Box::new(Rest { older: Vec::new(), panes: Vec::new(), early: Armed::default() })
+    }
 }
 
 impl<S: State> Slices<S> {
-    fn all(&self) -> impl DoubleEndedIterator<Item = &Slice<S>> {
-        self.older.iter().chain(&self.newest)
+    fn older(&self) -> &[Slice<S>] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.older)
     }
 
-    /// The state of a slice, which may be new.
+    fn panes(&self) -> &[Panes] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.panes)
+    }
+
+    fn rest(&mut self) -> &mut Rest<S> {
+        self.rest.get_or_insert_with(Rest::new)
+    }
+
+    /// All slices, in the order of time.
+    fn all(&self) -> impl Iterator<Item = &Slice<S>> {
+        self.older().iter().chain(Some(&self.newest).filter(|newest| newest.start < GONE))
+    }
+
+    /// The state of a slice, and whether it is new.
     #[inline(always)]
-    fn slice(&mut self, start: Timestamp, begin: impl FnOnce() -> S) -> &mut S {
-        match &self.newest {
-            Some(newest) if newest.start == start => {}
-            Some(newest) if start < newest.start => return self.older_slice(start, begin),
+    fn slice(&mut self, start: Timestamp, begin: impl FnOnce() -> S) -> (&mut S, bool) {
+        if self.newest.start == start {
+            return (&mut self.newest.state, false);
+        }
+        self.other_slice(start, begin)
+    }
+
+    #[inline(never)]
+    fn other_slice(&mut self, start: Timestamp, begin: impl FnOnce() -> S) -> (&mut S, bool) {
+        match self.newest.start {
+            FRESH => self.newest.start = start,
+            GONE => self.newest = Slice { start, state: begin() },
+            newest if newest < start => {
+                let next = Slice { start, state: begin() };
+                let before = std::mem::replace(&mut self.newest, next);
+                self.rest().older.push(before);
+            }
             _ => {
-                let before = self.newest.replace(Slice { start, state: begin() });
-                self.older.extend(before);
+                let older = &mut self.rest().older;
+                let found = older.binary_search_by_key(&start, |slice| slice.start);
+                if let Err(at) = found {
+                    older.insert(at, Slice { start, state: begin() });
+                }
+                let at = found.unwrap_or_else(|at| at);
+                return (&mut older[at].state, found.is_err());
             }
         }
-        let newest = self.newest.as_mut();
-        &mut newest.expect("it was found or put there").state
+        (&mut self.newest.state, true)
     }
 
-    #[cold]
-    fn older_slice(&mut self, start: Timestamp, begin: impl FnOnce() -> S) -> &mut S {
-        let at = match self.older.binary_search_by_key(&start, |slice| slice.start) {
-            Ok(at) => at,
-            Err(at) => {
-                self.older.insert(at, Slice { start, state: begin() });
-                at
-            }
-        };
-        &mut self.older[at].state
-    }
-
-    fn pane(&mut self, end: Timestamp) -> &mut Fired {
-        let at = self.panes.iter().position(|pane| pane.end == end).unwrap_or_else(|| {
-            self.panes.push(Fired { end, early: 0, late: 0, items: 0 });
-            self.panes.len() - 1
+    fn pane(&mut self, end: Timestamp) -> &mut Panes {
+        let panes = &mut self.rest().panes;
+        let at = panes.iter().position(|pane| pane.end == end).unwrap_or_else(|| {
+            panes.push(Panes { end, early: 0, late: 0, items: 0 });
+            panes.len() - 1
         });
-        &mut self.panes[at]
+        &mut panes[at]
+    }
+
+    /// Gives up what no window needs any more. Answers whether there was any.
+    #[inline(always)]
+    fn give_up(&mut self, settings: &Settings, moment: &Moment) -> bool {
+        let over = |slice: &Slice<S>| slice.start < moment.over;
+        let mut gone = 0;
+        if let Some(rest) = &mut self.rest {
+            gone = rest.older.iter().take_while(|slice| over(slice)).count();
+            if gone > 0 {
+                rest.older.drain(..gone);
+            }
+            if !rest.panes.is_empty() {
+                rest.panes.retain(|pane| settings.over_at(pane.end) > moment.now);
+            }
+        }
+        let newest = over(&self.newest);
+        if newest {
+            self.newest.start = GONE;
+        }
+        gone > 0 || newest
     }
 }
 
 impl Slicing {
-    /// The window that ends at `end`, as a result; `None` if nothing is in it.
+    pub(super) fn new(grid: Aligned) -> Slicing {
+        Slicing { grid }
+    }
+
+    /// A window, as a result; `None` if nothing is in it.
     fn result<A, G: Aggregate<A>>(
-        &self,
         kept: &Slices<G::State>,
         aggregate: &G,
-        end: Timestamp,
+        (start, end): (Timestamp, Timestamp),
         pane: Pane,
     ) -> Option<Windowed<G::Out>> {
-        let start = match self.grid.is_tumbling() {
-            // Of a window by the calendar only its slice knows where it begins.
-            true => kept.all().find(|slice| self.grid.last_end(slice.start) == end)?.start,
-            false => self.grid.start(end, end),
-        };
-        let mut slices = kept.all().filter(|slice| start <= slice.start && slice.start < end);
+        let all = kept.older().iter().chain([&kept.newest]);
+        let mut slices = all.filter(|slice| start <= slice.start && slice.start < end);
         let first = slices.next()?;
         let value = match slices.next() {
             None => aggregate.finish(&first.state),
@@ -279,26 +192,46 @@ impl Slicing {
                 [first, second].into_iter().chain(slices).for_each(|slice| {
                     aggregate.merge(&mut all, &slice.state);
                 });
-                aggregate.finish(&all)
+                aggregate.finish_last(all)
             }
         };
         Some(Windowed { start, end, pane, replaces: Vec::new(), value })
     }
 
-    /// The end of the first window with something in it behind `fired`.
-    fn next_fire<S: State>(&self, kept: &Slices<S>) -> Option<Timestamp> {
-        let tumbling = self.grid.is_tumbling();
-        kept.all().find_map(|slice| {
-            let last = self.grid.last_end(slice.start);
-            if last <= kept.fired {
-                return None;
-            }
-            if tumbling {
-                return Some(last);
-            }
-            let first = self.grid.first_end(slice.start);
-            Some(first.max(self.grid.end_behind(kept.fired)))
-        })
+    /// The window that ends at a moment, as its last result; `None` if nothing is in it.
+    #[inline(always)]
+    fn take_result<A, G: Aggregate<A>>(
+        kept: &mut Slices<G::State>,
+        aggregate: &G,
+        start: Timestamp,
+        moment: &Moment,
+    ) -> Option<Windowed<G::Out>> {
+        let (end, pane) = (moment.now, Pane::OnTime);
+        if kept.rest.is_some() {
+            return Self::result(kept, aggregate, (start, end), pane);
+        }
+        let Slice { start: slice, state } = &mut kept.newest;
+        if *slice < start || end <= *slice {
+            return None;
+        }
+        let value = match *slice < moment.over {
+            // It is given up right away.
+            true => aggregate.finish_last(std::mem::replace(state, aggregate.begin())),
+            false => aggregate.finish(state),
+        };
+        Some(Windowed { start, end, pane, replaces: Vec::new(), value })
+    }
+
+    /// When there is something to fire or to give up because of a slice.
+    fn due(&self, slice: Timestamp, fired: Timestamp, settings: &Settings) -> Timestamp {
+        let first = self.grid.first_end(slice);
+        if first > fired {
+            return first;
+        }
+        match self.grid.last_end(slice) {
+            last if last <= fired => settings.over_at(last),
+            _ => self.grid.end_behind(fired),
+        }
     }
 
     /// The start of the slice that a time belongs to.
@@ -316,29 +249,13 @@ impl Slicing {
         (start, state): (Timestamp, &G::State),
         watermark: Timestamp,
         emit: &mut impl FnMut(Windowed<G::Out>),
-    ) -> bool {
+    ) -> Option<Timestamp> {
         kept.fired = kept.fired.max(watermark);
-        aggregate.merge(kept.slice(start, || aggregate.begin()), state);
+        aggregate.merge(kept.slice(start, || aggregate.begin()).0, state);
         if settings.counts_panes() {
             self.fire_at_once(kept, settings, aggregate, start, watermark, emit);
         }
-        true
-    }
-
-    /// Gives up slices that no window needs any more.
-    fn give_up<S: State>(&self, kept: &mut Slices<S>, settings: &Settings, watermark: Timestamp) {
-        let over =
-            |slice: &Slice<S>| settings.over_at(self.grid.last_end(slice.start)) <= watermark;
-        let gone = kept.older.iter().take_while(|slice| over(slice)).count();
-        if gone > 0 {
-            kept.older.drain(..gone);
-        }
-        if kept.newest.as_ref().is_some_and(over) {
-            kept.newest = None;
-        }
-        if !kept.panes.is_empty() {
-            kept.panes.retain(|pane| settings.over_at(pane.end) > watermark);
-        }
+        Some(self.due(start, kept.fired, settings))
     }
 
     /// An item was added to a slice: fires the windows that it belongs to and that fire now.
@@ -355,12 +272,13 @@ impl Slicing {
         let last = self.grid.last_end(slice);
         let mut end = self.grid.first_end(slice);
         loop {
+            let window = (self.grid.start(end), end);
             let fired = end <= kept.fired;
             if fired && settings.over_at(end) > watermark {
                 let pane = kept.pane(end);
                 pane.late += 1;
                 let pane = Pane::Late(pane.late);
-                emit_some(self.result(kept, aggregate, end, pane), emit);
+                emit_some(Self::result(kept, aggregate, window, pane), emit);
             } else if !fired && settings.early.is_some() {
                 let pane = kept.pane(end);
                 pane.items = pane.items.saturating_add(1);
@@ -370,7 +288,7 @@ impl Slicing {
                     pane.items = 0;
                     pane.early += 1;
                     let pane = Pane::Early(pane.early);
-                    emit_some(self.result(kept, aggregate, end, pane), emit);
+                    emit_some(Self::result(kept, aggregate, window, pane), emit);
                 }
             }
             if end >= last {
@@ -389,9 +307,11 @@ fn emit_some<B>(result: Option<Windowed<B>>, emit: &mut impl FnMut(Windowed<B>))
 
 impl Windows for Slicing {
     type Kept<S: State> = Slices<S>;
+    type Moment = Moment;
 
-    fn begin<S: State>(watermark: Timestamp) -> Slices<S> {
-        Slices { fired: watermark, newest: None, older: Vec::new(), panes: Vec::new() }
+    fn begin<A, G: Aggregate<A>>(watermark: Timestamp, aggregate: &G) -> Slices<G::State> {
+        let newest = Slice { start: FRESH, state: aggregate.begin() };
+        Slices { fired: watermark, newest, rest: None }
     }
 
     #[inline(always)]
@@ -413,20 +333,31 @@ impl Windows for Slicing {
         (at, item): (Timestamp, A),
         watermark: Timestamp,
         emit: &mut impl FnMut(Windowed<G::Out>),
-    ) -> bool {
+    ) -> Option<Timestamp> {
         let start = self.grid.slice(at);
         // What was due by then has fired.
         kept.fired = kept.fired.max(watermark);
-        let mut is_new = false;
-        let state = kept.slice(start, || {
-            is_new = true;
-            aggregate.begin()
-        });
+        let (state, is_new) = kept.slice(start, || aggregate.begin());
         aggregate.add(state, item, at);
         if settings.counts_panes() {
             self.fire_at_once(kept, settings, aggregate, start, watermark, emit);
         }
-        is_new
+        is_new.then(|| match self.grid.first_end_of_last() {
+            first if first > kept.fired => first,
+            _ => self.due(start, kept.fired, settings),
+        })
+    }
+
+    fn moment(&self, now: Timestamp, settings: &Settings) -> Moment {
+        let next_end = self.grid.end_behind(now);
+        let ends = self.grid.end_behind(Timestamp(now.0.saturating_sub(1))) == now;
+        Moment {
+            now,
+            start: ends.then(|| self.grid.start(now)),
+            fired: self.grid.first_unended(now),
+            over: self.grid.first_unended(now.before(settings.lateness)),
+            next_end,
+        }
     }
 
     fn fires_together(&self, settings: &Settings) -> bool {
@@ -434,20 +365,36 @@ impl Windows for Slicing {
         self.grid.hop().is_none_or(|hop| settings.lateness / 8 <= hop)
     }
 
+    #[inline(always)]
     fn fire<A, G: Aggregate<A>>(
         &self,
         kept: &mut Slices<G::State>,
         settings: &Settings,
         aggregate: &G,
-        watermark: Timestamp,
+        moment: &Moment,
         emit: &mut impl FnMut(Windowed<G::Out>),
-    ) {
-        while let Some(end) = self.next_fire(kept).filter(|end| *end <= watermark) {
-            kept.fired = end;
-            emit_some(self.result(kept, aggregate, end, Pane::OnTime), emit);
+    ) -> Fired {
+        let mut changed = false;
+        if let Some(start) = moment.start
+            && kept.fired < moment.now
+            && let Some(result) = Self::take_result(kept, aggregate, start, moment)
+        {
+            (kept.fired, changed) = (moment.now, true);
+            emit(result);
         }
-        kept.fired = kept.fired.max(watermark);
-        self.give_up(kept, settings, watermark);
+        changed |= kept.give_up(settings, moment);
+        // What is saved of a key may have come further than others, until they have caught up.
+        if kept.fired > moment.now {
+            return Fired { changed, next: self.next(kept, settings) };
+        }
+        let open = kept.all().find(|slice| slice.start >= moment.fired).map(|slice| slice.start);
+        let fires = open.map(|slice| match slice < moment.next_end {
+            true => moment.next_end,
+            false => self.grid.first_end(slice),
+        });
+        let over = (!settings.lateness.is_zero()).then(|| kept.all().next()).flatten();
+        let over = over.map(|slice| settings.over_at(self.grid.last_end(slice.start)));
+        Fired { changed, next: fires.into_iter().chain(over).min() }
     }
 
     fn fire_early<A, G: Aggregate<A>>(
@@ -456,28 +403,36 @@ impl Windows for Slicing {
         aggregate: &G,
         emit: &mut impl FnMut(Windowed<G::Out>),
     ) {
-        let mut ends: Vec<_> = kept.panes.iter().filter(|pane| pane.items > 0).collect();
-        ends.sort_by_key(|pane| pane.end);
-        let ends: Vec<_> = ends.into_iter().map(|pane| pane.end).collect();
-        for end in ends.into_iter().filter(|end| *end > kept.fired).collect::<Vec<_>>() {
+        let changed = kept.panes().iter().filter(|pane| pane.items > 0 && pane.end > kept.fired);
+        let mut ends: Vec<_> = changed.map(|pane| pane.end).collect();
+        ends.sort_unstable();
+        for end in ends {
             let pane = kept.pane(end);
             pane.items = 0;
             pane.early += 1;
             let pane = Pane::Early(pane.early);
-            emit_some(self.result(kept, aggregate, end, pane), emit);
+            let window = (self.grid.start(end), end);
+            emit_some(Self::result(kept, aggregate, window, pane), emit);
         }
     }
 
     fn next<S: State>(&self, kept: &Slices<S>, settings: &Settings) -> Option<Timestamp> {
-        let over = kept.all().next().map(|slice| settings.over_at(self.grid.last_end(slice.start)));
-        self.next_fire(kept).into_iter().chain(over).min()
+        kept.all().map(|slice| self.due(slice.start, kept.fired, settings)).min()
     }
 
     fn is_gone<S: State>(kept: &Slices<S>) -> bool {
-        kept.newest.is_none() && kept.older.is_empty()
+        kept.newest.start == GONE
     }
 
     fn has_changed<S: State>(kept: &Slices<S>) -> bool {
-        kept.panes.iter().any(|pane| pane.items > 0 && pane.end > kept.fired)
+        kept.panes().iter().any(|pane| pane.items > 0 && pane.end > kept.fired)
+    }
+
+    fn early_at<S: State>(kept: &Slices<S>) -> Timestamp {
+        kept.rest.as_ref().map_or(Timestamp::MAX, |rest| rest.early.0)
+    }
+
+    fn set_early<S: State>(kept: &mut Slices<S>, at: Timestamp) {
+        kept.rest().early = Armed(at);
     }
 }

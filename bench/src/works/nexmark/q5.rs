@@ -14,8 +14,8 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::vec::{Map, ToStream};
 use timely::dataflow::operators::{Inspect, Operator};
 
-use super::events::{Bid, Event, events, share};
-use super::{bid, event_time_of};
+use super::event_time_of;
+use super::events::{Event, events, share};
 use crate::child::{Outcome, timed};
 use crate::input::Numbered;
 use crate::options::Job;
@@ -44,6 +44,28 @@ const HOPS: usize = 5;
 /// The end of a window, the auction, its bids.
 type Hottest = (u64, u64, u64);
 
+/// The auction that a bid is for.
+#[filter_map]
+#[inline(always)]
+fn auction(event: Event) -> Option<u64> {
+    match event {
+        Event::Bid(bid) => Some(bid.auction),
+        _ => None,
+    }
+}
+
+/// What of a bid matters: the auction, and when it was.
+type Bid = (u64, u64);
+
+/// For the loop and timely, which have no time beside the item.
+#[inline(always)]
+fn bid(event: Event) -> Option<Bid> {
+    match event {
+        Event::Bid(bid) => Some((bid.auction, bid.time_ms)),
+        _ => None,
+    }
+}
+
 #[dataflow]
 fn q5<E, S>(events: E, out: S)
 where
@@ -52,8 +74,8 @@ where
 {
     let all = source(events);
     let timed = event_time(all, event_time_of, Disorder::none());
-    let bids = bid(timed);
-    let by_auction = key_by(bids, |bid| bid.auction);
+    let bids = auction(timed);
+    let by_auction = key_by_ref(bids, |auction| auction);
     let hop = Duration::from_millis(HOP_MS);
     let (counts, late) =
         window(by_auction, Hopping::of(hop * HOPS as u32, hop), aggregate::count());
@@ -107,13 +129,13 @@ struct Windows {
 impl Windows {
     /// Takes a bid. Windows that it closes go to `emit`.
     #[inline(always)]
-    fn take(&mut self, bid: &Bid, emit: &mut impl FnMut(Hottest)) {
-        let hop = bid.time_ms / HOP_MS;
+    fn take(&mut self, (auction, time_ms): Bid, emit: &mut impl FnMut(Hottest)) {
+        let hop = time_ms / HOP_MS;
         if hop != self.latest {
             self.turn_to(hop, emit);
         }
         if let Some(counts) = self.hops.back_mut() {
-            *counts.entry(bid.auction).or_insert(0) += 1;
+            *counts.entry(auction).or_insert(0) += 1;
         }
     }
 
@@ -171,14 +193,14 @@ fn on_timely(job: &Job) -> Outcome {
             let mut sums = parts.part();
             worker.dataflow::<u64, _, _>(|scope| {
                 let bids = events.to_stream(scope).flat_map(bid);
-                let route = Exchange::new(|bid: &Bid| hash(bid.auction) >> 24);
+                let route = Exchange::new(|bid: &Bid| hash(bid.0) >> 24);
                 let hottest = bids.unary_frontier(route, "hottest", |capability, _| {
                     let (mut windows, mut held) = (Windows::default(), Some(capability));
                     move |(input, frontier), output| {
                         input.for_each(|time, bids| {
                             let mut session = output.session(&time);
                             for bid in bids.drain(..) {
-                                windows.take(&bid, &mut |found| session.give(found));
+                                windows.take(bid, &mut |found| session.give(found));
                             }
                         });
                         if frontier.is_empty()
@@ -201,7 +223,7 @@ fn by_hand(job: &Job) -> Outcome {
     timed(events.len() as u64, || {
         let (mut sum, mut windows) = (Sum::default(), Windows::default());
         for bid in events.iter().copied().filter_map(bid) {
-            windows.take(&bid, &mut |found| update(&mut sum, found));
+            windows.take(bid, &mut |found| update(&mut sum, found));
         }
         windows.end(&mut |found| update(&mut sum, found));
         sum

@@ -133,6 +133,9 @@ impl Journal {
 /// The stamp of the first epoch.
 const FIRST: NonZeroU32 = UNCHANGED.saturating_add(1);
 
+/// So many entries are brought into the cache together.
+const TOGETHER: usize = 32;
+
 /// A table of so many bytes is found in the cache anyway.
 const IN_CACHE: usize = 1 << 20;
 
@@ -249,18 +252,39 @@ impl<K, V> Table<K, V> {
         Some(&mut slot.value)
     }
 
-    /// Gives each entry that may be the one with this hash to `each`, which answers whether it has changed.
-    pub(crate) fn each_of_hash(&mut self, hash: u64, mut each: impl FnMut(&K, &mut V) -> bool) {
-        let (stamp, unlisted, journal) = (self.stamp, &mut self.unlisted, &mut self.journal);
-        self.slots.with_hash(hash, |_, slot| {
-            if each(&slot.key, &mut slot.value) && slot.stamp != stamp {
-                slot.stamp = stamp;
-                if *unlisted > 0 {
-                    *unlisted -= 1;
-                    journal.changed.push(hash);
-                }
+    /// Gives the entry with this hash for which `is` says so to `act`, which answers what has become of it.
+    #[inline]
+    pub(crate) fn with_hash(
+        &mut self,
+        hash: u64,
+        is: impl Fn(&V) -> bool,
+        act: impl FnOnce(&K, &mut V) -> Swept,
+    ) where
+        V: Parted,
+    {
+        let found = self.slots.find_by_hash(hash, |slot| is(&slot.value));
+        let Some(mut found) = found else { return };
+        let (stamp, journal) = (self.stamp, &mut *self.journal);
+        let slot = found.slot();
+        // Should it turn out the same, it was lent for nothing.
+        if V::PARTS > 0 && slot.stamp != stamp && journal.saves {
+            journal.lend(trace_of(hash), stamp, &mut slot.value, false);
+        }
+        let becomes = act(&slot.key, &mut slot.value);
+        match becomes {
+            Swept::Same => return,
+            // Nobody is to be told.
+            Swept::Gone if !journal.saves => return found.remove(),
+            Swept::Gone => journal.forgotten.push(hash),
+            Swept::Changed => {}
+        }
+        if slot.stamp != stamp {
+            slot.stamp = stamp;
+            if self.unlisted > 0 {
+                self.unlisted -= 1;
+                journal.changed.push(hash);
             }
-        });
+        }
     }
 
     /// Looking up so many changed entries is cheaper than going through the whole table.
@@ -289,10 +313,14 @@ impl<K, V> Table<K, V> {
 
     /// Ends the epoch: entries whose state is gone are dropped, and every other one counts as unchanged.
     pub fn end_epoch(&mut self, is_gone: impl Fn(&V) -> bool) {
-        for hash in self.journal.forgotten.drain(..) {
+        let mut forgotten = std::mem::take(&mut self.journal.forgotten);
+        for some in forgotten.chunks(TOGETHER) {
+            self.expect(some.iter().copied());
             // A key that was forgotten, came back and is still here is not gone.
-            self.slots.remove(hash, |_, value| is_gone(value));
+            some.iter().for_each(|hash| self.slots.remove(*hash, |_, value| is_gone(value)));
         }
+        forgotten.clear();
+        self.journal.forgotten = forgotten;
         self.journal.changed.clear();
         if self.journal.saves {
             self.unlisted = self.few();

@@ -85,6 +85,25 @@ pub(crate) struct SweptTo {
     at: usize,
 }
 
+/// An entry that was found, in its place.
+pub(super) struct InPlace<'a, K, V> {
+    part: &'a mut Part<K, V>,
+    at: usize,
+    len: &'a mut usize,
+}
+
+impl<K, V> InPlace<'_, K, V> {
+    #[inline(always)]
+    pub(super) fn slot(&mut self) -> &mut Slot<K, V> {
+        self.part.slots[self.at].as_mut().expect("it was found there")
+    }
+
+    pub(super) fn remove(self) {
+        self.part.remove(self.at);
+        *self.len -= 1;
+    }
+}
+
 /// All slots.
 #[derive(Debug)]
 pub(super) struct Slots<K, V> {
@@ -298,6 +317,25 @@ impl<K, V> Slots<K, V> {
             }
             at = part.after(at);
         }
+    }
+
+    /// The entry for which `is` says so, of those that may be the one with this hash.
+    #[inline(always)]
+    pub(super) fn find_by_hash(
+        &mut self,
+        hash: u64,
+        is: impl Fn(&Slot<K, V>) -> bool,
+    ) -> Option<InPlace<'_, K, V>> {
+        let number = part_of(hash);
+        let (part, tag) = (&mut self.parts[number], tag_of(hash));
+        let mut at = part.home(tag);
+        while let Some(Some(slot)) = part.slots.get(at) {
+            if slot.tag == tag && is(slot) {
+                return Some(InPlace { part, at, len: &mut self.len });
+            }
+            at = part.after(at);
+        }
+        None
     }
 
     /// Removes the entries with this hash for which `goes` says so.

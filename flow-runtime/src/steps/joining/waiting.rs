@@ -13,12 +13,12 @@ use crate::graph::Kind;
 use crate::joins::{Found, Rules};
 use crate::recovery::manifest::StepSpec;
 use crate::recovery::recovered::Restoring;
-use crate::state::{EntryMut, Lent, Parted, Reader, Saved, Shape, Table};
+use crate::state::{EntryMut, Lent, Parted, Reader, Saved, Shape, Swept, Table};
 use crate::steps::Either;
 use crate::steps::keeping::end_epoch;
 use crate::stream::Keyed;
 use crate::time::Timestamp;
-use crate::timers::Agenda;
+use crate::timers::{Agenda, Armed};
 
 /// What is kept for a key.
 #[stateful]
@@ -32,16 +32,6 @@ struct Entry<V: Saved> {
 }
 
 impl<V: Saved> Parted for Entry<V> {}
-
-/// When the agenda names the key next.
-#[derive(Clone, Copy)]
-struct Armed(Timestamp);
-
-impl Default for Armed {
-    fn default() -> Self {
-        Armed(Timestamp::MAX)
-    }
-}
 
 type EntryOf<A, B, R> = Entry<<R as Rules<A, B>>::Kept>;
 
@@ -119,23 +109,16 @@ where
     fn decide(&mut self, until: Timestamp) {
         let Waiting { id, rules, table, agenda, matched, unmatched, .. } = self;
         let Some(rules) = rules else { return };
-        while let Some((at, hash)) = agenda.take_due(until) {
-            let mut gone = false;
-            table.each_of_hash(hash, |key, entry| {
-                if entry.hash != hash || entry.armed.0 != at {
-                    return false;
-                }
+        while let Some((at, hash)) = agenda.take_due(until, |near| table.expect(near)) {
+            let is = |entry: &EntryOf<A, B, R>| entry.hash == hash && entry.armed.0 == at;
+            table.with_hash(hash, is, |key, entry| {
                 entry.armed = Armed::default();
                 let note = Note::beside_key(id, key);
                 rules.decide(&mut entry.waiting, at, &mut emit(id, hash, key, matched, unmatched));
                 note.clear();
-                gone |= R::is_gone(&entry.waiting);
                 entry.arm(rules, agenda);
-                true
+                if R::is_gone(&entry.waiting) { Swept::Gone } else { Swept::Changed }
             });
-            if gone {
-                table.forget(hash);
-            }
         }
     }
 

@@ -208,6 +208,11 @@ impl<A: Item, B: Item> Aggregate<Either<A, B>> for Sides {
         let right = gathered.right.iter().map(|(_, BySerde(item))| item.clone()).collect();
         (left, right)
     }
+    fn finish_last(&self, Gathered { left, right }: Both<A, B>) -> (Vec<A>, Vec<B>) {
+        let left = left.into_iter().map(|(_, BySerde(item))| item).collect();
+        let right = right.into_iter().map(|(_, BySerde(item))| item).collect();
+        (left, right)
+    }
 }
 
 /// Makes pairs of what a window has gathered.

@@ -7,8 +7,6 @@
 
 mod context;
 mod running;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 use std::marker::PhantomData;

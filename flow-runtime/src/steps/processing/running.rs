@@ -15,7 +15,7 @@ use crate::recovery::manifest::StepSpec;
 use crate::recovery::recovered::Restoring;
 use crate::state::parts::Part;
 use crate::state::{
-    EntryMut, InItem, KeyHasher, Lent, LoadError, Parted, Reader, Saved, Shape, Table,
+    EntryMut, InItem, KeyHasher, Lent, LoadError, Parted, Reader, Saved, Shape, Swept, Table,
 };
 use crate::steps::keeping::end_epoch;
 use crate::steps::{Process, ProcessContext};
@@ -144,7 +144,7 @@ impl<P: Process, D: Consumer<Keyed<P::Key, P::Out>>> Calling<'_, P, D> {
         call(self.machine, &mut entry.state, &mut cx);
         let event_timers = cx.event_timers;
         if entry.state.is_none() {
-            entry.timers.set.clear();
+            entry.timers.clear();
         } else if *self.number != before {
             self.arm(entry);
             *self.event_timers |= event_timers;
@@ -247,12 +247,11 @@ where
         let mut later: Vec<u64> = Vec::new();
         loop {
             let (table, mut calling) = self.calling(watermark);
-            let Some((at, hash)) = calling.agenda(by).take_due(until) else { break };
-            let mut gone = false;
-            table.each_of_hash(hash, |key, entry| {
-                if entry.hash != hash || !entry.timers.is_named(by, at) {
-                    return false;
-                }
+            let due = calling.agenda(by).take_due(until, |near| table.expect(near));
+            let Some((at, hash)) = due else { break };
+            let is = |entry: &EntryOf<P>| entry.hash == hash && entry.timers.is_named(by, at);
+            table.with_hash(hash, is, |key, entry| {
+                entry.timers.disarm(by);
                 let mut fired = false;
                 while let Some(timer) = entry.timers.take_due(by, at, number) {
                     fired = true;
@@ -266,7 +265,6 @@ where
                     });
                     note.clear();
                 }
-                gone |= entry.is_gone();
                 if fired || number == u64::MAX {
                     calling.arm(entry);
                 } else {
@@ -275,19 +273,21 @@ where
                         calling.agenda(by).add(at, hash);
                     }
                 }
-                fired
+                match fired {
+                    _ if entry.is_gone() => Swept::Gone,
+                    true => Swept::Changed,
+                    false => Swept::Same,
+                }
             });
-            if gone {
-                table.forget(hash);
-            }
         }
         let (table, mut calling) = self.calling(watermark);
         for hash in later {
-            table.each_of_hash(hash, |_, entry| {
-                if entry.hash == hash {
-                    calling.arm(entry);
-                }
-                false
+            let is = |entry: &EntryOf<P>| {
+                entry.hash == hash && entry.timers.unarmed(by, u64::MAX).is_some()
+            };
+            table.with_hash(hash, is, |_, entry| {
+                calling.arm(entry);
+                Swept::Same
             });
         }
     }

@@ -185,6 +185,9 @@ impl<A, G: Aggregate<A>> Aggregate<A> for Shared<G> {
     fn finish(&self, state: &G::State) -> G::Out {
         self.0.finish(state)
     }
+    fn finish_last(&self, state: G::State) -> G::Out {
+        self.0.finish_last(state)
+    }
 }
 
 /// A worker's own part: gathers what comes, and hands it over at the end of each batch. So it keeps nothing over a barrier.

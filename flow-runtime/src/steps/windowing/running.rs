@@ -1,7 +1,4 @@
-//! `window`: the items of a key, gathered by event time.
-
-use std::fmt;
-use std::marker::PhantomData;
+//! Windows when they run: the table of keys, the agenda and the clock.
 
 use flow_macros::stateful;
 
@@ -13,125 +10,17 @@ use crate::describe::{Describe, StepId, StepInfo};
 use crate::error::{Error, ErrorKind};
 use crate::event_time::{Clock, without_time};
 use crate::failure::Note;
-use crate::graph::{Kind, Operator};
-use crate::host::Host;
-use crate::plan::Plan1;
+use crate::graph::Kind;
 use crate::recovery::manifest::StepSpec;
 use crate::recovery::recovered::Restoring;
 use crate::state::{
     EntryMut, InItem, Lent, Lookup, Parted, Reader, Saved, Shape, State, Swept, Table,
 };
-use crate::steps::by_function::IsKeyed;
 use crate::steps::keeping::end_epoch;
-use crate::stream::{Keyed, Token};
+use crate::stream::Keyed;
 use crate::time::Timestamp;
-use crate::timers::Agenda;
-use crate::windows::{Early, Settings, Slicing, WindowKind, Windowed, Windows};
-
-/// `let (results, late) = window(keyed, kind, aggregate)`: gathers the items of each key by event time, in [`Tumbling`], [`Hopping`] or
-/// [`Session`] windows, and emits what an [`Aggregate`] makes of each window once event time has come to its end.
-///
-/// A window without items has no result. Items that come too late, after their windows have been given up, are the second stream:
-/// count them, store them, or drop them visibly. With allowed lateness a window fires again for each late item in time, and `pane`
-/// says the how manieth result it is; [`Early`] lets it fire before its end.
-///
-/// At the end of the input windows stay open and are saved, for input may be appended. `--finish`, and the end of a run without a
-/// recovery log, close them.
-///
-/// ```
-/// use flow_runtime::io::{Collect, collect, from_iter};
-/// use flow_runtime::prelude::*;
-///
-/// use std::time::Duration;
-///
-/// /// A trade: symbol, price, second.
-/// type Trade = (String, u64, i64);
-///
-/// #[dataflow]
-/// fn minutes(trades: Vec<Trade>, out: Collect<(String, (i64, u64))>) {
-///     let all = source(from_iter(trades));
-///     let timed = event_time(all, |t| Timestamp::from_secs(t.2), Disorder::bounded(Duration::from_secs(5)));
-///     let by_symbol = key_by_ref(timed, |t| t.0.as_str());
-///     let (highs, late) = window(
-///         by_symbol,
-///         Tumbling::of(Duration::from_secs(60)),
-///         aggregate::max(|trade: &Trade| trade.1),
-///     );
-///     discard(late, "a high that comes after its minute is of no use");
-///     let rows = map(highs, |high| (high.start.0 / 1_000_000, high.value));
-///     sink(rows, out);
-/// }
-///
-/// # fn main() -> Result<(), flow_runtime::Error> {
-/// let (out, highs) = collect();
-/// let trade = |symbol: &str, price, second| (symbol.to_owned(), price, second);
-/// minutes(vec![trade("A", 10, 1), trade("A", 12, 59), trade("A", 11, 60)], out).spawn()?.wait()?;
-/// assert_eq!(highs.sorted(), [("A".to_owned(), (0, 12)), ("A".to_owned(), (60, 11))]);
-/// # Ok(())
-/// # }
-/// ```
-///
-/// [`Tumbling`]: crate::windows::Tumbling
-/// [`Hopping`]: crate::windows::Hopping
-/// [`Session`]: crate::windows::Session
-#[derive(Debug)]
-pub enum window {}
-
-impl window {
-    #[doc(hidden)]
-    pub const OPERATOR: Operator = Operator::of(Kind::Window);
-    #[doc(hidden)]
-    pub fn __check<U: IsKeyed>(_: U) {}
-    #[doc(hidden)]
-    pub fn __post<U>(_: U) {}
-    #[doc(hidden)]
-    pub fn __wire<U: Token, W: WindowKind, G: Aggregate<U::Item>>(
-        _: U,
-        kind: W,
-        aggregate: G,
-    ) -> (
-        (Keyed<U::Key, Windowed<G::Out>>, Keyed<U::Key, U::Item>),
-        WindowPlan<U::Key, U::Item, W, G>,
-    ) {
-        let plan = WindowPlan { kind, aggregate, types: PhantomData };
-        ((Token::token(), Token::token()), plan)
-    }
-}
-
-/// The plan of [`window`].
-pub struct WindowPlan<K, A, W, G> {
-    kind: W,
-    aggregate: G,
-    types: PhantomData<fn(K, A)>,
-}
-
-impl<K, A, W, G> fmt::Debug for WindowPlan<K, A, W, G> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WindowPlan")
-    }
-}
-
-impl<H, K, A, W, G, D, L> Plan1<H, Keyed<K, A>, (D, L)> for WindowPlan<K, A, W, G>
-where
-    H: Host,
-    K: Key,
-    A: 'static,
-    W: WindowKind,
-    G: Aggregate<A>,
-    D: Consumer<Keyed<K, Windowed<G::Out>>>,
-    L: Consumer<Keyed<K, A>>,
-{
-    fn assemble(
-        self,
-        _: &mut H::Cx<'_>,
-        id: StepId,
-        (down, late): (D, L),
-    ) -> (impl Consumer<Keyed<K, A>> + use<H, K, A, W, G, D, L>,) {
-        let shown = Shown::step::<G::Out>(Kind::Window);
-        let (kind, aggregate) = (&self.kind, self.aggregate);
-        (Windowing::<K, A, W::Windows, G, D, L>::new(id, shown, kind, aggregate, down, late),)
-    }
-}
+use crate::timers::{Agenda, Armed};
+use crate::windows::{Early, Fired, Settings, Slicing, WindowKind, Windowed, Windows};
 
 /// What is kept for a key.
 #[stateful]
@@ -154,37 +43,24 @@ pub(crate) enum When {
     Apart(Box<Agenda>),
 }
 
-/// When agendas name the key next.
-#[derive(Clone, Copy)]
-pub(crate) struct Armed {
-    by_event: Timestamp,
-    by_processing: Timestamp,
-}
-
-impl Default for Armed {
-    fn default() -> Self {
-        Armed { by_event: Timestamp::MAX, by_processing: Timestamp::MAX }
-    }
-}
-
 type EntryOf<A, W, G> = Entry<<W as Windows>::Kept<<G as Aggregate<A>>::State>>;
 
 /// What a step that stands on windows is called, and what it emits.
 #[derive(Clone, Copy)]
-pub(super) struct Shown {
+pub(crate) struct Shown {
     kind: Kind,
     output: &'static str,
 }
 
 impl Shown {
     /// A step of this kind, with results of `B`.
-    pub(super) fn step<B>(kind: Kind) -> Shown {
+    pub(crate) fn step<B>(kind: Kind) -> Shown {
         Shown { kind, output: std::any::type_name::<Windowed<B>>() }
     }
 }
 
 /// Windows when they run.
-pub(super) struct Windowing<K, A, W: Windows, G: Aggregate<A>, D, L> {
+pub(crate) struct Windowing<K, A, W: Windows, G: Aggregate<A>, D, L> {
     id: StepId,
     shown: Shown,
     kind: Option<(W, Settings)>,
@@ -212,7 +88,7 @@ where
     D: Consumer<Keyed<K, Windowed<G::Out>>>,
     L: Consumer<Keyed<K, A>>,
 {
-    pub(super) fn new(
+    pub(crate) fn new(
         id: StepId,
         shown: Shown,
         kind: &impl WindowKind<Windows = W>,
@@ -274,24 +150,15 @@ where
             && *at <= until
             && *at < Timestamp::MAX
         {
-            let (now, mut first) = (*at, Timestamp::MAX);
+            let (moment, mut first) = (windows.moment(*at, settings), Timestamp::MAX);
             let swept = table.sweep(|key, entry| {
-                let is_due = |entry: &EntryOf<A, W, G>| windows.next(&entry.windows, settings);
-                let mut next = is_due(entry);
-                let due = next.is_some_and(|next| next <= now);
-                if due {
-                    let note = Note::beside_key(id, key);
-                    let emit = &mut emit(id, entry.hash, key, down);
-                    windows.fire(&mut entry.windows, settings, aggregate, now, emit);
-                    note.clear();
-                    next = is_due(entry);
-                }
-                first = next.map_or(first, |next| next.min(first));
-                match due {
-                    _ if W::is_gone(&entry.windows) => Swept::Gone,
-                    true => Swept::Changed,
-                    false => Swept::Same,
-                }
+                let Entry { windows: kept, hash, .. } = entry;
+                let note = Note::beside_key(id, key);
+                let emit = &mut emit(id, *hash, key, down);
+                let fired = windows.fire(kept, settings, aggregate, &moment, emit);
+                note.clear();
+                first = fired.next.map_or(first, |next| next.min(first));
+                becomes::<W, G::State>(fired, kept)
             });
             if let Err(error) = swept {
                 let error = Error::new(ErrorKind::Encoding, error.to_string());
@@ -300,32 +167,21 @@ where
             *at = first;
         }
         let When::Apart(agenda) = by_event else { return };
-        while let Some((at, hash)) = agenda.take_due(until) {
-            let mut gone = false;
-            table.each_of_hash(hash, |key, entry| {
-                if entry.hash != hash || entry.armed.by_event != at {
-                    return false;
-                }
-                entry.armed.by_event = Timestamp::MAX;
+        while let Some((at, hash)) = agenda.take_due(until, |near| table.expect(near)) {
+            let moment = windows.moment(at, settings);
+            let is = |entry: &EntryOf<A, W, G>| entry.hash == hash && entry.armed.0 == at;
+            table.with_hash(hash, is, |key, entry| {
+                entry.armed = Armed::default();
                 let note = Note::beside_key(id, key);
-                windows.fire(
-                    &mut entry.windows,
-                    settings,
-                    aggregate,
-                    at,
-                    &mut emit(id, hash, key, down),
-                );
+                let emit = &mut emit(id, hash, key, down);
+                let fired = windows.fire(&mut entry.windows, settings, aggregate, &moment, emit);
                 note.clear();
-                gone |= W::is_gone(&entry.windows);
-                if let Some(next) = windows.next(&entry.windows, settings) {
-                    entry.armed.by_event = next;
+                if let Some(next) = fired.next {
+                    entry.armed.0 = next;
                     agenda.add(next, hash);
                 }
-                true
+                becomes::<W, G::State>(fired, &entry.windows)
             });
-            if gone {
-                table.forget(hash);
-            }
         }
     }
 
@@ -333,16 +189,15 @@ where
     fn fire_early(&mut self) {
         let Windowing { id, kind, aggregate, table, by_processing, now, down, .. } = self;
         let Some((windows, _)) = kind else { return };
-        while let Some((at, hash)) = by_processing.take_due(*now) {
-            table.each_of_hash(hash, |key, entry| {
-                if entry.hash != hash || entry.armed.by_processing != at {
-                    return false;
-                }
-                entry.armed.by_processing = Timestamp::MAX;
+        while let Some((at, hash)) = by_processing.take_due(*now, |near| table.expect(near)) {
+            let is =
+                |entry: &EntryOf<A, W, G>| entry.hash == hash && W::early_at(&entry.windows) == at;
+            table.with_hash(hash, is, |key, entry| {
+                W::set_early(&mut entry.windows, Timestamp::MAX);
                 let note = Note::beside_key(id, key);
                 windows.fire_early(&mut entry.windows, aggregate, &mut emit(id, hash, key, down));
                 note.clear();
-                true
+                Swept::Changed
             });
         }
     }
@@ -359,12 +214,14 @@ where
         let hasher = from.hasher();
         table.each_mut(|key, entry| {
             entry.hash = hasher.hash(key);
-            entry.arm::<W, G::State>(windows, settings, by_event);
+            if let Some(next) = windows.next(&entry.windows, settings) {
+                entry.arm(next, by_event);
+            }
             if let Some(Early::Every(period)) = settings.early
                 && W::has_changed(&entry.windows)
             {
-                entry.armed.by_processing = now.after(period);
-                by_processing.add(entry.armed.by_processing, entry.hash);
+                W::set_early(&mut entry.windows, now.after(period));
+                by_processing.add(now.after(period), entry.hash);
             }
         });
         Ok(())
@@ -378,19 +235,13 @@ impl<S: Saved> Entry<S> {
 }
 
 impl<V: Saved> Entry<V> {
-    /// Sees to it that the agenda names the key in time.
+    /// Sees to it that the key is looked at then.
     #[inline(always)]
-    fn arm<W: Windows<Kept<S> = V>, S: State>(
-        &mut self,
-        windows: &W,
-        settings: &Settings,
-        when: &mut When,
-    ) {
-        let Some(next) = windows.next::<S>(&self.windows, settings) else { return };
+    fn arm(&mut self, next: Timestamp, when: &mut When) {
         match when {
             When::Together(first) => *first = next.min(*first),
-            When::Apart(agenda) if next < self.armed.by_event => {
-                self.armed.by_event = next;
+            When::Apart(agenda) if next < self.armed.0 => {
+                self.armed.0 = next;
                 agenda.add(next, self.hash);
             }
             When::Apart(_) => {}
@@ -434,29 +285,51 @@ macro_rules! with_windows {
         let Some(($windows, $settings)) = kind else { return };
         let $watermark = clock.watermark();
         let note = Note::beside(id);
-        let fresh = || Entry::of(begin::<_, G::State>($windows, $watermark), $at.hash);
+        let fresh = || Entry::of(begin($windows, $watermark, $aggregate), $at.hash);
         let EntryMut { key, state: entry } = table.find_or_insert($at.hash, &$lookup, fresh);
         note.clear();
         let note = Note::keyed(id, key);
         let $emit = &mut emit(id, $at.hash, key, down);
         let $kept = &mut entry.windows;
-        let earlier = $act;
+        let next = $act;
         note.clear();
-        if earlier {
-            entry.arm::<_, G::State>($windows, $settings, by_event);
+        if let Some(next) = next {
+            entry.arm(next, by_event);
         }
-        if let Some(Early::Every(period)) = $settings.early
-            && entry.armed.by_processing == Timestamp::MAX
-        {
-            entry.armed.by_processing = now.after(period);
-            by_processing.add(entry.armed.by_processing, $at.hash);
+        if let Some(Early::Every(period)) = $settings.early {
+            let at = now.after(period);
+            if set_early_once::<_, G::State>($windows, &mut entry.windows, at) {
+                by_processing.add(at, $at.hash);
+            }
         }
     }};
 }
 
 /// The windows of a key that is new.
-fn begin<W: Windows, S: State>(_: &W, watermark: Timestamp) -> W::Kept<S> {
-    W::begin(watermark)
+fn begin<A, W: Windows, G: Aggregate<A>>(
+    _: &W,
+    watermark: Timestamp,
+    aggregate: &G,
+) -> W::Kept<G::State> {
+    W::begin(watermark, aggregate)
+}
+
+/// Lets windows fire early by processing time, where that is not said yet.
+fn set_early_once<W: Windows, S: State>(_: &W, kept: &mut W::Kept<S>, at: Timestamp) -> bool {
+    let is_new = W::early_at(kept) == Timestamp::MAX;
+    if is_new {
+        W::set_early(kept, at);
+    }
+    is_new
+}
+
+/// What has become of a key's windows.
+fn becomes<W: Windows, S: State>(fired: Fired, kept: &W::Kept<S>) -> Swept {
+    match fired.changed {
+        _ if W::is_gone(kept) => Swept::Gone,
+        true => Swept::Changed,
+        false => Swept::Same,
+    }
 }
 
 impl<K, A, G, D, L> Windowing<K, A, Slicing, G, D, L>
