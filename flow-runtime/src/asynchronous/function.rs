@@ -73,12 +73,12 @@ impl<A> Display for AsyncFailed<A> {
     label = "not `Clone`",
     note = "derive `Clone` for `{Self}`, or share its contents in an `Arc`"
 )]
-pub trait Repeated: Sized {
+pub trait Retriable: Sized {
     /// A copy for one more attempt.
     fn again(&self) -> Self;
 }
 #[diagnostic::do_not_recommend]
-impl<T: Clone> Repeated for T {
+impl<T: Clone> Retriable for T {
     fn again(&self) -> T {
         self.clone()
     }
@@ -127,7 +127,7 @@ pub fn attempt<T>(future: impl Future<Output = Result<T, String>> + 'static) -> 
 }
 
 /// How an item is copied. Called by expansions, for the words of its bound.
-pub fn again<T: Repeated>() -> impl Fn(&T) -> T {
+pub fn again<T: Retriable>() -> impl Fn(&T) -> T {
     T::again
 }
 

@@ -29,7 +29,7 @@ mod tests;
 pub(crate) use clock::now;
 pub use clock::{Sleep, sleep};
 pub use function::{
-    Answered, AsyncFailed, AsyncFn, AsyncReason, AsyncStep, Attempt, Refusal, Repeated, again,
+    Answered, AsyncFailed, AsyncFn, AsyncReason, AsyncStep, Attempt, Refusal, Retriable, again,
     attempt, reason,
 };
 pub(crate) use inlet::AsyncInlet;

@@ -105,6 +105,8 @@ pub enum Kind {
     EventTime,
     /// A keyed state machine with timers.
     Process,
+    /// Puts the items of a key in the order of event time.
+    InOrder,
     /// Items gathered by event time.
     Window,
     /// One out for one in, by a future.
@@ -169,6 +171,7 @@ impl Kind {
             Kind::StatefulFlatMap => "stateful_flat_map",
             Kind::EventTime => "event_time",
             Kind::Process => "process",
+            Kind::InOrder => "in_order",
             Kind::Window => "window",
             Kind::AsyncMap => "async_map",
             Kind::Enrich => "enrich",

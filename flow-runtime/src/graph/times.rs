@@ -13,7 +13,7 @@ struct Timed([u16; NODES]);
 impl Kind {
     /// Whether the step works by event time, so that all its inputs must have times.
     pub const fn needs_event_time(&self) -> bool {
-        matches!(self, Kind::Window | Kind::Join)
+        matches!(self, Kind::Window | Kind::Join | Kind::InOrder)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::asynchronous::{
-    Answered, Async, AsyncFailed, AsyncFn, AsyncInlet, AsyncStep, Attempt, Placed, Repeated,
+    Answered, Async, AsyncFailed, AsyncFn, AsyncInlet, AsyncStep, Attempt, Placed, Retriable,
     attempt,
 };
 use crate::consumer::Consumer;
@@ -90,7 +90,7 @@ impl async_map {
         AsyncPlan<async_map, U, U::Item, R::Value>,
     )
     where
-        U: Token<Item: Repeated>,
+        U: Token<Item: Retriable>,
         F: Fn(U::Item) -> G + 'static,
         G: Future<Output = R> + 'static,
         R: Answered,

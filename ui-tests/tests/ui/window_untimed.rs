@@ -17,6 +17,15 @@ fn without(rows: Vec<(u8, i64)>) {
 }
 
 #[dataflow]
+fn unsorted(rows: Vec<(u8, i64)>) {
+    let all = source(from_iter(rows));
+    let by_key = key_by(all, |row| row.0);
+    let (sorted, late) = in_order(by_key);
+    discard(sorted, "only compiled");
+    discard(late, "only compiled");
+}
+
+#[dataflow]
 fn one_way(rows: Vec<(u8, i64)>, others: Vec<(u8, i64)>) {
     let first = source(from_iter(rows));
     let timed = event_time(first, |row| Timestamp(row.1), Disorder::none());

@@ -43,7 +43,7 @@ pub(super) const fn look(kind: &Kind) -> Look {
         | Kind::Total
         | Kind::TopK
         | Kind::SequenceGap => STATEFUL,
-        Kind::Dedupe => Look { keeps_items: true, ..STATEFUL },
+        Kind::Dedupe | Kind::InOrder => Look { keeps_items: true, ..STATEFUL },
         Kind::KeyBy | Kind::Rebalance | Kind::Merge => BOUNDARY,
         Kind::Connect | Kind::AsyncMap | Kind::Enrich => Look { keeps_items: false, ..BOUNDARY },
         Kind::Broadcast => Look { keeps_items: false, is_value: true, ..BOUNDARY },

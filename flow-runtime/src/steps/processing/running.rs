@@ -8,7 +8,7 @@ use crate::consumer::{Consumer, Head, KeyInItem, Place};
 use crate::control::{Control, Signal};
 use crate::describe::{Describe, StepId, StepInfo};
 use crate::error::{Error, ErrorKind};
-use crate::event_time::Clock;
+use crate::event_time::{Clock, without_time};
 use crate::failure::Note;
 use crate::graph::Kind;
 use crate::recovery::manifest::StepSpec;
@@ -101,6 +101,8 @@ pub(crate) struct Processing<P: Process, D, M = P> {
     out: Vec<(Timestamp, P::Out)>,
     /// A timer by event time was set.
     event_timers: bool,
+    /// What the step is.
+    kind: Kind,
     down: D,
 }
 
@@ -216,8 +218,14 @@ where
             number: 1,
             out: Vec::new(),
             event_timers: false,
+            kind: Kind::Process,
             down,
         }
+    }
+
+    /// The machine stands for a step of this kind.
+    pub(crate) fn shown_as(self, kind: Kind) -> Self {
+        Processing { kind, ..self }
     }
 
     fn calling(
@@ -324,6 +332,12 @@ where
     }
 }
 
+/// What is saved of a step that a machine stands for.
+fn spec<P: Process>(saved_as: &'static str) -> StepSpec {
+    let shape = Shape::from(KeptOf::<P>::SCHEMA);
+    StepSpec::keyed::<P::Key>(saved_as, shape).migrates::<KeptOf<P>>()
+}
+
 impl<P, D, M> Consumer<Keyed<P::Key, P::In>> for Processing<P, D, M>
 where
     P: Process,
@@ -402,7 +416,10 @@ where
             Signal::Partition { .. } | Signal::Committed(_) => {}
         }
         if self.event_timers && self.clock.is_untimed() {
-            control.fail(never_due(&self.id));
+            control.fail(match self.kind {
+                Kind::Process => never_due(&self.id),
+                _ => without_time(&self.id, self.kind.name()),
+            });
         }
         if let Some(at) = self.by_processing.next() {
             control.wake_at(at);
@@ -410,12 +427,14 @@ where
         self.down.control(control);
     }
     fn describe(&self, to: &mut dyn Describe) {
-        let info = StepInfo::new(&self.id, Kind::Process.name());
+        let info = StepInfo::new(&self.id, self.kind.name());
         let info = info.takes::<Keyed<P::Key, P::In>>().emits::<P::Out>();
-        to.step(info.keeps(P::State::SCHEMA).saves(|| {
-            StepSpec::keyed::<P::Key>("process", Shape::from(KeptOf::<P>::SCHEMA))
-                .migrates::<KeptOf<P>>()
-        }));
+        // What logs call it. It depends on nothing that runs, so it is said twice.
+        let spec: fn() -> StepSpec = match self.kind {
+            Kind::InOrder => || spec::<P>("in_order"),
+            _ => || spec::<P>("process"),
+        };
+        to.step(info.keeps(P::State::SCHEMA).saves(spec));
         self.down.describe(to);
     }
 }
