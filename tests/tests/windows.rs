@@ -397,4 +397,49 @@ fn times_at_the_ends_of_all_time_break_nothing() {
     assert_eq!(counted(Tumbling::calendar(Calendar::Day, "Europe/Berlin")), 7);
     assert_eq!(counted(Session::gap(10 * SECOND).allowed_lateness(3 * SECOND)), 7);
     assert!(counted(Hopping::of(10 * SECOND, 3 * SECOND).early(Early::Count(1))) >= 7);
+    // Windows that are kept for ever are given up at the end of all.
+    let ever = Duration::MAX;
+    assert_eq!(counted(Tumbling::of(10 * SECOND).allowed_lateness(ever)), 7);
+    let days = Tumbling::calendar(Calendar::Day, "Europe/Berlin");
+    assert_eq!(counted(days.allowed_lateness(ever)), 7);
+    assert_eq!(counted(Session::gap(10 * SECOND).allowed_lateness(ever)), 7);
+    assert!(counted(Hopping::of(10 * SECOND, 3 * SECOND).allowed_lateness(ever)) >= 7);
+}
+
+#[dataflow]
+fn results_by_time<S, W, O>(rows: S, kind: W, in_time: O, behind: O)
+where
+    S: Source<Item = Row>,
+    W: WindowKind + Send,
+    O: Sink<Keyed<u8, Windowed<u64>>>,
+{
+    let all = source(rows);
+    let timed = event_time(all, at, Disorder::bounded(2 * SECOND));
+    let by_key = key_by(timed, |row| row.0);
+    let (results, late) = window(by_key, kind, aggregate::count());
+    discard(late, "looked at elsewhere");
+    let (sorted, late_results) = in_order(results);
+    sink(sorted, in_time);
+    sink(late_results, behind);
+}
+
+#[test]
+fn a_result_on_time_is_not_late_downstream() {
+    fn check(seed: u64, kind: &(impl WindowKind + Send)) {
+        let rows = rows(&mut Rng::new(seed), 2, 150, 25);
+        everywhere(seed, 7, || {
+            let (in_time, behind) = (Collect::new(1), Collect::new(1));
+            let (sorted, late) = (in_time.clone(), behind.clone());
+            let flow = results_by_time(given(rows.clone()), kind.clone(), in_time, behind);
+            (flow, move || {
+                assert!(sorted.items().len() > 20, "some are on time");
+                let is_late = |pane| matches!(pane, Pane::Late(_));
+                assert!(late.items().iter().all(|(_, result)| is_late(result.pane)));
+            })
+        });
+    }
+    check(61, &Tumbling::of(4 * SECOND).allowed_lateness(10 * SECOND));
+    check(62, &Hopping::of(9 * SECOND, 3 * SECOND).allowed_lateness(10 * SECOND));
+    check(63, &Session::gap(3 * SECOND).allowed_lateness(20 * SECOND));
+    check(64, &Session::gap(8 * SECOND).allowed_lateness(30 * SECOND));
 }

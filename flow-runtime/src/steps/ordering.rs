@@ -9,6 +9,7 @@ use crate::bounds::{CheckHeld, Item, Key};
 use crate::consumer::{Consumer, Head};
 use crate::control::Control;
 use crate::describe::{Describe, StepId};
+use crate::event_time::without_time;
 use crate::graph::{Kind, Operator};
 use crate::host::Host;
 use crate::plan::Plan1;
@@ -106,7 +107,8 @@ where
         (down, late): (D, L),
     ) -> (impl Consumer<Keyed<K, A>> + use<H, K, A, D, L>,) {
         let machine = InOrder::<K, A> { types: PhantomData };
-        (Processing::new(id, machine, Apart { down, late }).shown_as(Kind::InOrder),)
+        let apart = Apart { id: id.clone(), untimed: false, down, late };
+        (Processing::new(id, machine, apart).shown_as(Kind::InOrder),)
     }
 }
 
@@ -174,6 +176,9 @@ impl<K: Key, A: Item> Process for InOrder<K, A> {
 
 /// Tells what is late from what is not.
 struct Apart<D, L> {
+    id: StepId,
+    /// An item has come that has no time.
+    untimed: bool,
     down: D,
     late: L,
 }
@@ -187,12 +192,16 @@ where
 {
     #[inline(always)]
     fn push(&mut self, head: Head<'_, K>, item: Result<A, A>) {
+        self.untimed |= head.time == Timestamp::MIN;
         match item {
             Ok(item) => self.down.push(head, item),
             Err(item) => self.late.push(head, item),
         }
     }
     fn control(&mut self, control: &mut Control<'_>) {
+        if std::mem::take(&mut self.untimed) {
+            control.fail(without_time(&self.id, Kind::InOrder.name()));
+        }
         self.down.control(control);
         self.late.control(control);
     }

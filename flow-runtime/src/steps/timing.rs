@@ -164,11 +164,8 @@ where
         id: StepId,
         (down,): (D,),
     ) -> (impl Consumer<U> + use<H, U, T, F, D>,) {
-        let (time, ahead) = (self.time, self.disorder.ahead);
-        let give = move |item: &U::Item, now: Timestamp| {
-            let at = time(item).into();
-            Some(ahead.map_or(at, |ahead| at.min(now.after(ahead))))
-        };
+        let time = self.time;
+        let give = move |item: &U::Item, limit: Timestamp| Some(time(item).into().min(limit));
         (Timing::new::<H>(cx, id, self.disorder, give, (down, NoRejects)),)
     }
 }
@@ -188,11 +185,10 @@ where
         id: StepId,
         (down, rejects): (D, R),
     ) -> (impl Consumer<U> + use<H, U, T, F, D, R>,) {
-        let (time, ahead) = (self.time, self.disorder.ahead);
-        let give = move |item: &U::Item, now: Timestamp| {
+        let time = self.time;
+        let give = move |item: &U::Item, limit: Timestamp| {
             let at = time(item)?.into();
-            let believed = ahead.is_none_or(|ahead| at <= now.after(ahead));
-            believed.then_some(at)
+            (at <= limit).then_some(at)
         };
         (Timing::new::<H>(cx, id, self.disorder, give, (down, rejects)),)
     }
@@ -209,8 +205,10 @@ impl<U: Token> Consumer<U> for NoRejects {
 
 struct Timing<F, D, R> {
     id: StepId,
+    /// The time of an item, and what becomes of one that lies beyond the limit.
     give: F,
-    now: Timestamp,
+    /// As of the batch, no later time is believed.
+    limit: Timestamp,
     /// The latest time since the partition was last settled; [`Timestamp::MIN`] if there was no item.
     latest: Timestamp,
     /// Apart, so that what is looked at once a batch is not moved with the steps of the stage.
@@ -248,8 +246,8 @@ impl<F, D, R> Timing<F, D, R> {
             begun: false,
             saved: Vec::new(),
         };
-        let (now, latest) = (Timestamp::MIN, Timestamp::MIN);
-        Timing { id, give, now, latest, rest: Box::new(rest), down, rejects }
+        let (limit, latest) = (Timestamp::MAX, Timestamp::MIN);
+        Timing { id, give, limit, latest, rest: Box::new(rest), down, rejects }
     }
 
     fn settle(&mut self) {
@@ -335,7 +333,7 @@ where
     #[inline(always)]
     fn push(&mut self, head: Head<'_, U::Key>, item: U::Item) {
         let note = Note::of(&self.id);
-        let given = (self.give)(&item, self.now);
+        let given = (self.give)(&item, self.limit);
         note.emits();
         note.clear();
         match given {
@@ -353,7 +351,8 @@ where
         self.down.expect(hashes);
     }
     fn control(&mut self, control: &mut Control<'_>) {
-        self.now = control.now();
+        let now = control.now();
+        self.limit = self.rest.disorder.ahead.map_or(Timestamp::MAX, |ahead| now.after(ahead));
         let signal = control.signal();
         self.settle();
         match signal {
@@ -379,16 +378,16 @@ where
                 if is == Reading::Begins && !partitions.may_read(number, board, *workers) {
                     control.hold();
                 } else {
-                    partitions.is(number, is, self.now, board);
+                    partitions.is(number, is, now, board);
                 }
             }
             Signal::Flush | Signal::Tick => {
                 let Rest { partitions, board, .. } = &mut *self.rest;
-                if let Some(at) = partitions.look(self.now, board) {
+                if let Some(at) = partitions.look(now, board) {
                     control.wake_at(at);
                 }
                 // Also where nothing comes to this worker that would have it look.
-                if let Some(at) = partitions.say_if_held(&self.id, self.now) {
+                if let Some(at) = partitions.say_if_held(&self.id, now) {
                     control.wake_at(at);
                 }
                 self.tell(control);

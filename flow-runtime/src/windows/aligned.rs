@@ -1,7 +1,5 @@
 //! Where windows that do not depend on the items begin and end.
 
-use std::time::Duration;
-
 use jiff::tz::TimeZone;
 
 use crate::time::Timestamp;
@@ -68,9 +66,9 @@ impl Aligned {
     }
 
     /// How far apart windows begin, where that is always the same.
-    pub(super) fn hop(&self) -> Option<Duration> {
+    pub(super) fn hop(&self) -> Option<i64> {
         match &self.grid {
-            Grid::Even { hop, .. } => Some(Duration::from_micros(hop.unsigned_abs())),
+            Grid::Even { hop, .. } => Some(*hop),
             Grid::Civil { .. } => None,
         }
     }

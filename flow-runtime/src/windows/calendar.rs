@@ -1,6 +1,7 @@
 //! Windows by civil time in a time zone: a day has 23 or 25 hours where clocks are changed.
 
 use jiff::ToSpan;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::time::Timestamp;
@@ -42,29 +43,43 @@ impl Calendar {
         if self == Calendar::Hour {
             return hour(zone, instant);
         }
-        let civil = instant.to_zoned(zone.clone());
-        let date = civil.date();
-        let first = match self {
-            Calendar::Hour | Calendar::Day => Ok(date),
+        let date = self.begins(instant.to_zoned(zone.clone()).date())?;
+        let next = self.after(date)?;
+        // Where there is no midnight on a day it begins with the first moment that there is, and where there are two with the first of them.
+        let moment = |date: Date| {
+            let midnight = date.to_zoned(zone.clone()).ok()?.start_of_day().ok()?;
+            Some(Timestamp::from(midnight.timestamp()))
+        };
+        let (start, end) = (moment(date)?, moment(next)?);
+        if at < end {
+            return (start <= at).then_some((start, end));
+        }
+        // The clock was put back over midnight: by its date it is the day before once more.
+        Some((end, moment(self.after(next)?)?)).filter(|(_, end)| at < *end)
+    }
+
+    /// The first day of the stretch that a day belongs to.
+    fn begins(self, date: Date) -> Option<Date> {
+        match self {
+            Calendar::Hour | Calendar::Day => Some(date),
             Calendar::Week => {
-                date.checked_sub(i64::from(date.weekday().to_monday_zero_offset()).days())
+                let monday = i64::from(date.weekday().to_monday_zero_offset());
+                date.checked_sub(monday.days()).ok()
             }
-            Calendar::Month => Ok(date.first_of_month()),
-            Calendar::Year => Ok(date.first_of_year()),
+            Calendar::Month => Some(date.first_of_month()),
+            Calendar::Year => Some(date.first_of_year()),
+        }
+    }
+
+    /// The first day of the stretch after the one that begins with a day.
+    fn after(self, first: Date) -> Option<Date> {
+        let length = match self {
+            Calendar::Hour | Calendar::Day => 1.day(),
+            Calendar::Week => 1.week(),
+            Calendar::Month => 1.month(),
+            Calendar::Year => 1.year(),
         };
-        let next = first.clone().and_then(|first| match self {
-            Calendar::Hour | Calendar::Day => first.checked_add(1.day()),
-            Calendar::Week => first.checked_add(1.week()),
-            Calendar::Month => first.checked_add(1.month()),
-            Calendar::Year => first.checked_add(1.year()),
-        });
-        // Where there is no midnight on a day it begins with the first moment that there is.
-        let moment = |date: Result<jiff::civil::Date, jiff::Error>| {
-            let midnight = date?.to_zoned(zone.clone())?.start_of_day()?;
-            Ok::<_, jiff::Error>(Timestamp::from(midnight.timestamp()))
-        };
-        let (first, next) = (moment(first).ok()?, moment(next).ok()?);
-        (first <= at && at < next).then_some((first, next))
+        first.checked_add(length).ok()
     }
 }
 

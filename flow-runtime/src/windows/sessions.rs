@@ -35,13 +35,13 @@ impl Session {
     /// Sessions that end after so much event time without an item. An item that comes exactly a gap after the one before begins a new
     /// session.
     pub const fn gap(gap: Duration) -> Session {
-        Session { gap, settings: Settings { lateness: Duration::ZERO, early: None } }
+        Session { gap, settings: Settings::PLAIN }
     }
 
     /// Keeps a session for so much event time behind its end: items that come until then fire it again, or prolong it. Later ones that no session
     /// is kept for go to the late stream.
     pub const fn allowed_lateness(mut self, lateness: Duration) -> Session {
-        self.settings.lateness = lateness;
+        self.settings.allow(lateness);
         self
     }
 
@@ -214,6 +214,7 @@ impl Windows for Sessions {
             session.end = session.end.max(end);
         }
         let session = &mut sessions[first];
+        let had_fired = session.fired;
         session.items = session.items.saturating_add(1);
         if session.end <= watermark {
             session.fired = true;
@@ -229,7 +230,9 @@ impl Windows for Sessions {
         }
         // One that had fired and goes on is open again.
         session.fired &= session.end <= watermark;
-        if taking == 1 { None } else { self.next(kept, settings) }
+        let goes_on = had_fired && !session.fired;
+        // One that was open before may only have become longer.
+        if taking == 1 && !goes_on { None } else { self.next(kept, settings) }
     }
 
     fn moment(&self, now: Timestamp, _: &Settings) -> Timestamp {

@@ -17,19 +17,28 @@ pub enum Early {
 /// What all kinds of windows can be told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    pub(crate) lateness: Duration,
+    /// In microseconds, for it is asked for with every item.
+    pub(crate) lateness: i64,
     pub(crate) early: Option<Early>,
 }
 
 impl Settings {
-    /// Whether there can be more than one result of a window, so that results must be counted.
-    pub(crate) fn counts_panes(&self) -> bool {
-        self.early.is_some() || !self.lateness.is_zero()
+    /// Nothing was told.
+    pub(crate) const PLAIN: Settings = Settings { lateness: 0, early: None };
+
+    pub(super) const fn allow(&mut self, lateness: Duration) {
+        let micros = lateness.as_micros();
+        self.lateness = if micros > i64::MAX as u128 { i64::MAX } else { micros as i64 };
     }
 
-    /// When a window that ends there is given up.
+    /// Whether there can be more than one result of a window, so that results must be counted.
+    pub(crate) fn counts_panes(&self) -> bool {
+        self.early.is_some() || self.lateness != 0
+    }
+
+    /// When a window that ends there is given up. Event time comes to that.
     pub(crate) fn over_at(&self, end: Timestamp) -> Timestamp {
-        end.after(self.lateness)
+        Timestamp(end.0.saturating_add(self.lateness)).min(Timestamp::LAST)
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
@@ -42,6 +51,7 @@ impl Settings {
                 "early results every 0 seconds",
                 "a period is at least a microsecond; clocks of runs tick every millisecond",
             )),
+            Some(Early::Every(period)) => length(period, "period").map(drop),
             _ => Ok(()),
         }
     }

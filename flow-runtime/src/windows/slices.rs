@@ -335,10 +335,12 @@ impl Windows for Slicing {
         emit: &mut impl FnMut(Windowed<G::Out>),
     ) -> Option<Timestamp> {
         let start = self.grid.slice(at);
-        // What was due by then has fired.
-        kept.fired = kept.fired.max(watermark);
         let (state, is_new) = kept.slice(start, || aggregate.begin());
         aggregate.add(state, item, at);
+        if is_new {
+            // What was due by then has fired, and what it was made of was there before.
+            kept.fired = kept.fired.max(watermark);
+        }
         if settings.counts_panes() {
             self.fire_at_once(kept, settings, aggregate, start, watermark, emit);
         }
@@ -355,7 +357,11 @@ impl Windows for Slicing {
             now,
             start: ends.then(|| self.grid.start(now)),
             fired: self.grid.first_unended(now),
-            over: self.grid.first_unended(now.before(settings.lateness)),
+            over: match now < Timestamp::LAST {
+                true => self.grid.first_unended(Timestamp(now.0.saturating_sub(settings.lateness))),
+                // In the end everything is.
+                false => Timestamp::MAX,
+            },
             next_end,
         }
     }
@@ -392,7 +398,7 @@ impl Windows for Slicing {
             true => moment.next_end,
             false => self.grid.first_end(slice),
         });
-        let over = (!settings.lateness.is_zero()).then(|| kept.all().next()).flatten();
+        let over = (settings.lateness != 0).then(|| kept.all().next()).flatten();
         let over = over.map(|slice| settings.over_at(self.grid.last_end(slice.start)));
         Fired { changed, next: fires.into_iter().chain(over).min() }
     }

@@ -72,6 +72,27 @@ proptest! {
 }
 
 #[test]
+fn a_clock_that_is_put_back_over_midnight_makes_one_day_longer() {
+    // There it was 00:01 on the first of November when it became 23:01 on the last of October.
+    let zone = zone("America/St_Johns");
+    let october = at(&zone, 2009, 10, 31, 12);
+    let minute = 60_000_000;
+    for unit in [Calendar::Hour, Calendar::Day, Calendar::Week, Calendar::Month, Calendar::Year] {
+        let (mut start, mut end) = unit.around(&zone, october);
+        for minutes in 0..3 * 24 * 60 {
+            let now = Timestamp(october.0 + minutes * minute);
+            let window = unit.around(&zone, now);
+            if window != (start, end) {
+                assert_eq!(window.0, end, "windows lie one behind the other");
+                (start, end) = window;
+            }
+            assert!(start <= now && now < end);
+        }
+    }
+    assert_eq!(hours(Calendar::Day, &zone, at(&zone, 2009, 11, 1, 12)), 25);
+}
+
+#[test]
 fn times_at_the_ends_of_all_time_have_a_window() {
     for unit in [Calendar::Hour, Calendar::Day, Calendar::Year] {
         for at in [Timestamp(i64::MIN + 1), Timestamp(i64::MAX - 2)] {
@@ -94,6 +115,8 @@ fn what_makes_no_sense_is_said() {
     says(Session::gap(Duration::ZERO).windows().err(), "a gap of no length");
     says(Tumbling::of(Duration::MAX).windows().err(), "cannot be had");
     says(Tumbling::of(second).early(Early::Count(0)).windows().err(), "after every 0 items");
+    let never = Early::Every(Duration::MAX);
+    says(Tumbling::of(second).early(never).windows().err(), "a period of");
     says(
         Tumbling::calendar(Calendar::Day, "Mars/Olympus").windows().err(),
         "`Mars/Olympus`, which is not known",

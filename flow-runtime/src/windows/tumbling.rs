@@ -39,7 +39,7 @@ enum Length {
 impl Tumbling {
     /// Windows of this length.
     pub const fn of(size: Duration) -> Tumbling {
-        let settings = Settings { lateness: Duration::ZERO, early: None };
+        let settings = Settings::PLAIN;
         Tumbling { length: Length::Even(size), offset: Duration::ZERO, settings }
     }
 
@@ -58,7 +58,7 @@ impl Tumbling {
 
     /// Keeps a window for so much event time behind its end: items that come until then fire it again. Later ones go to the late stream.
     pub const fn allowed_lateness(mut self, lateness: Duration) -> Tumbling {
-        self.settings.lateness = lateness;
+        self.settings.allow(lateness);
         self
     }
 
@@ -119,7 +119,7 @@ impl Hopping {
     /// Windows of length `size`, one beginning every `hop`. A hop longer than the size leaves gaps: a run with that ends with an error
     /// when it begins.
     pub const fn of(size: Duration, hop: Duration) -> Hopping {
-        let settings = Settings { lateness: Duration::ZERO, early: None };
+        let settings = Settings::PLAIN;
         Hopping { size, hop, offset: Duration::ZERO, settings }
     }
 
@@ -132,7 +132,7 @@ impl Hopping {
     /// Keeps a window for so much event time behind its end: items that come until then fire it again. Those that come too late for all of their
     /// windows go to the late stream.
     pub const fn allowed_lateness(mut self, lateness: Duration) -> Hopping {
-        self.settings.lateness = lateness;
+        self.settings.allow(lateness);
         self
     }
 

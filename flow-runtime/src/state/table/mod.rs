@@ -128,6 +128,16 @@ impl Journal {
             }
         }
     }
+
+    /// The state was lent out and has not changed.
+    #[inline(never)]
+    fn lent_for_nothing<V: Parted>(&mut self, value: &mut V) {
+        for slot in 0..V::PARTS {
+            if let Some(part) = value.part(slot) {
+                self.part_entries = self.part_entries.saturating_add(part.count() as u64);
+            }
+        }
+    }
 }
 
 /// The stamp of the first epoch.
@@ -266,12 +276,13 @@ impl<K, V> Table<K, V> {
         let Some(mut found) = found else { return };
         let (stamp, journal) = (self.stamp, &mut *self.journal);
         let slot = found.slot();
-        // Should it turn out the same, it was lent for nothing.
-        if V::PARTS > 0 && slot.stamp != stamp && journal.saves {
+        let lends = V::PARTS > 0 && slot.stamp != stamp && journal.saves;
+        if lends {
             journal.lend(trace_of(hash), stamp, &mut slot.value, false);
         }
         let becomes = act(&slot.key, &mut slot.value);
         match becomes {
+            Swept::Same if lends => return journal.lent_for_nothing(&mut slot.value),
             Swept::Same => return,
             // Nobody is to be told.
             Swept::Gone if !journal.saves => return found.remove(),

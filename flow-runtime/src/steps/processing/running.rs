@@ -387,6 +387,8 @@ where
             Signal::Open { epoch, .. } => {
                 self.epoch = epoch;
                 control.use_time();
+                // What another worker had come to already when the run before was cut off.
+                self.fire_due();
             }
             Signal::Watermark(_) | Signal::Tick | Signal::Flush => self.fire_due(),
             Signal::Finish => {

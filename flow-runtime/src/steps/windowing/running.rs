@@ -130,8 +130,11 @@ where
     fn is_late(&mut self, at: Place, key: &impl Lookup<K>) -> bool {
         let Some((windows, settings)) = &mut self.kind else { return false };
         let watermark = self.clock.watermark();
+        if at.time > watermark {
+            return false;
+        }
         self.untimed |= at.time == Timestamp::MIN;
-        if at.time >= watermark {
+        if at.time == watermark {
             return false;
         }
         let is_late = windows.is_late(at.time, watermark, settings);
@@ -154,8 +157,9 @@ where
             let swept = table.sweep(|key, entry| {
                 let Entry { windows: kept, hash, .. } = entry;
                 let note = Note::beside_key(id, key);
-                let emit = &mut emit(id, *hash, key, down);
-                let fired = windows.fire(kept, settings, aggregate, &moment, emit);
+                // A closure of its own, so that the steps behind it become a part of this loop.
+                let mut emit = |result| emit_one(id, *hash, key, down, result);
+                let fired = windows.fire(kept, settings, aggregate, &moment, &mut emit);
                 note.clear();
                 first = fired.next.map_or(first, |next| next.min(first));
                 becomes::<W, G::State>(fired, kept)
@@ -257,11 +261,20 @@ fn emit<'a, K: Key, B: 'static, D: Consumer<Keyed<K, Windowed<B>>>>(
     key: &'a K,
     down: &'a mut D,
 ) -> impl FnMut(Windowed<B>) + use<'a, K, B, D> {
-    move |result| {
-        id.counted().emits();
-        let time = Timestamp(result.end.0.saturating_sub(1));
-        down.push(Head { hash, time, key }, result);
-    }
+    move |result| emit_one(id, hash, key, down, result)
+}
+
+#[inline(always)]
+fn emit_one<K: Key, B: 'static, D: Consumer<Keyed<K, Windowed<B>>>>(
+    id: &StepId,
+    hash: u64,
+    key: &K,
+    down: &mut D,
+    result: Windowed<B>,
+) {
+    id.counted().emits();
+    let time = Timestamp(result.end.0.saturating_sub(1));
+    down.push(Head { hash, time, key }, result);
 }
 
 /// Does something to the windows of a key, which `$lookup` finds.
