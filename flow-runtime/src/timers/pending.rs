@@ -29,6 +29,7 @@ pub(crate) struct Pending<T: Saved> {
 }
 
 /// The timers of a key: at most one for each tag and kind of time. In no order.
+#[allow(clippy::box_collection)] // Hardly any key has others, and all have the room for them: 8 bytes, not 24.
 #[stateful]
 #[derive(Clone, Debug)]
 pub(crate) struct Timers<T: Saved> {
