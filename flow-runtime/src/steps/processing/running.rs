@@ -300,12 +300,18 @@ where
         }
     }
 
-    /// Fires what is due now.
-    fn fire_due(&mut self) {
+    /// Fires what is due by event time.
+    fn fire_by_event(&mut self) {
         let watermark = self.clock.watermark();
         if self.by_event.len() > 0 {
             self.fire(By::Event, watermark, watermark, u64::MAX);
         }
+    }
+
+    /// Fires what is due now.
+    fn fire_due(&mut self) {
+        self.fire_by_event();
+        let watermark = self.clock.watermark();
         if self.by_processing.len() > 0 {
             self.fire(By::Processing, self.now, watermark, u64::MAX);
         }
@@ -388,7 +394,7 @@ where
                 self.epoch = epoch;
                 control.use_time();
                 // What another worker had come to already when the run before was cut off.
-                self.fire_due();
+                self.fire_by_event();
             }
             Signal::Watermark(_) | Signal::Tick | Signal::Flush => self.fire_due(),
             Signal::Finish => {
