@@ -487,3 +487,15 @@ where
         self.late.describe(to);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_with_a_count_takes_64_bytes() {
+        // Beside it a table keeps the key and eight bytes more.
+        let kept = size_of::<Entry<<Slicing as Windows>::Kept<u64>>>();
+        assert_eq!(kept + size_of::<u64>() + 8, 64);
+    }
+}
