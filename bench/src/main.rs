@@ -29,6 +29,10 @@
 //! | `keyed`, `keyed_zipf` | 32 bytes of state for a million uniform keys, for ten thousand of unequal frequency; every update emitted |
 //! | `exchange` | the way to the worker of a key, and nothing else |
 //! | `nexmark_q1`, `_q2`, `_q3` | queries over ten million events: a map, a filter, a join |
+//! | `nexmark_q5`, `_q7`, `_q8` | the same with windows: hopping by key, tumbling over all, a join |
+//! | `window_tumbling`, `window_hopping` | counts by key in windows, beside a count without and beside each other |
+//! | `watermarks` | a count of items with times, of which event time goes on with each batch, stands still, or which have none |
+//! | `timers` | a million keys set a timer each, and all fire |
 //! | `durable_second`, `_million`, `_item` | `keyed` with a recovery log and an epoch for so much, beside itself without one |
 //! | `restart_1m`, `_4m`, `_16m` | a start that loads the state of so many keys, beside a plain read of the log's files |
 //! | `latency`, `latency_durable` | `keyed` at half its throughput: from when an item is due to the sink, and to its commit |

@@ -26,7 +26,10 @@ pub const TUMBLING: Work = Work {
 /// Hopping windows beside tumbling ones.
 pub const HOPPING: Work = Work {
     workers: Some(1),
-    ..Work::new("window_hopping", &[Side::new("tumbling", tumbling_items), Side::new("flow", hopping_items)])
+    ..Work::new(
+        "window_hopping",
+        &[Side::new("tumbling", tumbling_items), Side::new("flow", hopping_items)],
+    )
 };
 
 /// Items with event times, of which the watermark goes down to every step with each batch, beside such of which none is later than the first, so
@@ -134,7 +137,10 @@ where
 }
 
 /// Counts all items by key, without times or with such as a function gives.
-fn run_counts(job: &Job, time: Option<impl Fn(&u64) -> Timestamp + Clone + Send + 'static>) -> Outcome {
+fn run_counts(
+    job: &Job,
+    time: Option<impl Fn(&u64) -> Timestamp + Clone + Send + 'static>,
+) -> Outcome {
     let items = job.scaled(ITEMS);
     timed(items, || {
         let whole = Whole::default();

@@ -29,11 +29,7 @@ pub const Q5: Work = Work {
     workers: Some(1),
     ..Work::new(
         "nexmark_q5",
-        &[
-            Side::new("hand", by_hand),
-            Side::new("flow", on_flow),
-            Side::new("timely", on_timely),
-        ],
+        &[Side::new("hand", by_hand), Side::new("flow", on_flow), Side::new("timely", on_timely)],
     )
 };
 

@@ -21,11 +21,7 @@ pub const Q7: Work = Work {
     workers: Some(1),
     ..Work::new(
         "nexmark_q7",
-        &[
-            Side::new("hand", by_hand),
-            Side::new("flow", on_flow),
-            Side::new("timely", on_timely),
-        ],
+        &[Side::new("hand", by_hand), Side::new("flow", on_flow), Side::new("timely", on_timely)],
     )
 };
 

@@ -28,11 +28,7 @@ pub const Q8: Work = Work {
     workers: Some(1),
     ..Work::new(
         "nexmark_q8",
-        &[
-            Side::new("hand", by_hand),
-            Side::new("flow", on_flow),
-            Side::new("timely", on_timely),
-        ],
+        &[Side::new("hand", by_hand), Side::new("flow", on_flow), Side::new("timely", on_timely)],
     )
 };
 
@@ -179,7 +175,9 @@ fn on_timely(job: &Job) -> Outcome {
                         input.for_each(|time, halves| {
                             let mut session = output.session(&time);
                             for half in halves.drain(..) {
-                                open.take(half, &mut |person, auction| session.give((person, auction)));
+                                open.take(half, &mut |person, auction| {
+                                    session.give((person, auction))
+                                });
                             }
                         });
                     }
